@@ -1,0 +1,53 @@
+"""Runs ``async def`` tests, on asyncio and (with ``loops``) uvloop, and accounts for every task they open."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+
+import pytest
+
+TEST_TIMEOUT = 30
+
+
+def _loop_factory(name: str):
+    if name == "uvloop":
+        uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+async def _accounted(coro) -> None:
+    before = asyncio.all_tasks()
+    await asyncio.wait_for(coro, TEST_TIMEOUT)
+    for _ in range(20):  # callbacks of closed transports and finished tasks need a few turns
+        left = [t for t in asyncio.all_tasks() - before if not t.done()]
+        if not left:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"tasks left behind: {left}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    kwargs = {name: pyfuncitem.funcargs[name] for name in names}
+    loop_name = kwargs.get("loop_name", os.environ.get("AUTOBAHN_TEST_LOOP", "asyncio"))
+    errors: list[dict] = []
+    with asyncio.Runner(loop_factory=_loop_factory(loop_name)) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _loop, context: errors.append(context))
+        runner.run(_accounted(pyfuncitem.obj(**kwargs)))
+    assert not errors, f"errors reached the loop: {errors}"
+    return True
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_name(request):
+    """Ask for this fixture to run an ``async def`` test on both loops."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop", reason="uvloop is not installed")
+    return request.param
