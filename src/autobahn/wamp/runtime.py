@@ -1,0 +1,39 @@
+"""What a session needs from the world around it: futures, tasks, time and a place for errors of user code.
+
+The shell (``autobahn.asyncio``) gives every session one ``Runtime``; tests give a fake. WAMP code itself knows
+no event loop (house plan 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+
+class TimerHandle(Protocol):
+    """A timer that was started by ``Runtime.call_later``."""
+
+    def cancel(self) -> None:
+        """The timer does not fire any more. Calling it twice, or after it fired, does nothing."""
+
+
+class Runtime(Protocol):
+    """The services a session may use; all of them must be called from the thread that owns the session."""
+
+    def create_future(self) -> Any:
+        """A new pending future (``asyncio.Future`` in the asyncio shell)."""
+
+    def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Any:
+        """A future of the list of all results, in order; exceptions stand in the list if asked for."""
+
+    def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> Any:
+        """``coro`` runs as a task that the runtime keeps alive; the task is returned."""
+
+    def call_soon(self, fn: Callable[[], object]) -> Any:
+        """``fn`` is called in the next turn of the loop."""
+
+    def call_later(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
+        """``fn`` is called after ``delay`` seconds, unless the handle is cancelled."""
+
+    def report(self, message: str, exc: BaseException | None = None, **context: Any) -> None:
+        """An error of user code is logged once, with traceback and context."""
