@@ -1,0 +1,294 @@
+"""Check that clients of the peer package work on our router, and our clients on crossbar.
+
+Peers are installed from PyPI into environments of their own under `.peers/`. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PEERS = ROOT / ".peers"
+EXAMPLES = ROOT / "examples"
+
+PACKAGES = {
+    # The peer's UBJSON module prints a warning under NumPy 2.
+    "autobahn": ["autobahn[serialization]==26.10.2", "numpy<2"],
+    "crossbar": ["crossbar==26.10.1"],
+}
+SERIALIZERS = ["json", "msgpack", "cbor"]
+REALM = "realm1"
+OPEN_LIMIT = 60.0  # crossbar takes seconds to listen
+CHECK_LIMIT = 90.0
+STOP_LIMIT = 15.0
+
+
+class HarnessError(Exception):
+    """A peer could not be installed, started or stopped."""
+
+
+# -- peers --
+
+
+def peer_bin(name: str, program: str) -> str:
+    """Path of a program in a peer's environment."""
+    return str(PEERS / name / "bin" / program)
+
+
+def installed(name: str) -> dict[str, str]:
+    """The versions in a peer's environment, by distribution."""
+    command = [peer_bin(name, "python"), "-m", "pip", "list", "--format", "json"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {d["name"].lower(): d["version"] for d in json.loads(found.stdout or "[]")}
+
+
+def set_up(name: str) -> str:
+    """The peer's environment is there; returns the peer's version."""
+    if not pathlib.Path(peer_bin(name, "python")).exists():
+        print(f"installing {name} into .peers/{name} (minutes) ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(PEERS / name)], check=True)
+    if name not in installed(name):
+        pip = [peer_bin(name, "python"), "-m", "pip", "install", "-q"]
+        if subprocess.run([*pip, *PACKAGES[name]], check=False).returncode:
+            newest = [package.split("==")[0] for package in PACKAGES[name]]
+            print(f"{PACKAGES[name]} cannot be had, taking {newest}", flush=True)
+            if subprocess.run([*pip, *newest], check=False).returncode:
+                raise HarnessError(f"cannot install {newest}")
+    return installed(name)[name]
+
+
+# -- processes --
+
+
+def clean_env(home: pathlib.Path | None = None) -> dict[str, str]:
+    """An environment in which each Python finds only its own packages."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "AUTOBAHN"))}
+    env["PYTHONUNBUFFERED"] = "1"
+    return env | ({"HOME": str(home)} if home else {})
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def stop(process: subprocess.Popen) -> int:
+    """Asks the process to end by SIGINT; returns its exit status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return -signal.SIGKILL
+    return process.returncode
+
+
+class Started:
+    """A process that has been started; `status` is there once it was stopped."""
+
+    def __init__(self, process: subprocess.Popen, log: pathlib.Path) -> None:
+        self.process = process
+        self.log = log
+        self.status: int | None = None
+
+    def tail(self, size: int = 1500) -> str:
+        """The end of its output."""
+        return self.log.read_text(errors="replace")[-size:]
+
+
+@contextlib.contextmanager
+def running(command: list[str], log: pathlib.Path, env: dict[str, str], cwd: pathlib.Path):
+    """A process that is gone at the end of the block."""
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=cwd)
+        started = Started(process, log)
+        try:
+            yield started
+        finally:
+            started.status = stop(process)
+
+
+def wait_listening(port: int, started: Started) -> float:
+    """Returns the seconds it took until somebody listened."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < OPEN_LIMIT:
+        if started.process.poll() is not None:
+            raise HarnessError(f"ended with {started.process.returncode}: {started.tail()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return time.monotonic() - begin
+        time.sleep(0.05)
+    raise HarnessError(f"nobody listens on port {port} after {OPEN_LIMIT:.0f} s: {started.tail()}")
+
+
+# -- routers --
+
+
+def crossbar_config(port: int) -> dict:
+    """A node with one realm, where anonymous clients may do everything."""
+    allowed = {
+        "uri": "",
+        "match": "prefix",
+        "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
+        "disclose": {"caller": False, "publisher": False},
+        "cache": True,
+    }
+    transport = {
+        "type": "websocket",
+        "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": port},
+        "serializers": SERIALIZERS,
+        "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
+    }
+    realm = {"name": REALM, "roles": [{"name": "anonymous", "permissions": [allowed]}]}
+    worker = {"type": "router", "realms": [realm], "transports": [transport]}
+    return {"version": 2, "controller": {"id": "interop"}, "workers": [worker]}
+
+
+@contextlib.contextmanager
+def crossbar(folder: pathlib.Path):
+    """A crossbar node; gives the URL and the process."""
+    port = free_port()
+    node = folder / "node" / ".crossbar"
+    node.mkdir(parents=True)
+    (node / "config.json").write_text(json.dumps(crossbar_config(port), indent=2))
+    command = [peer_bin("crossbar", "crossbar"), "start", "--cbdir", str(node), "--color", "false"]
+    with running(command, folder / "crossbar.log", clean_env(home=folder), folder) as started:
+        print(f"crossbar listens after {wait_listening(port, started):.1f} s", flush=True)
+        yield f"ws://127.0.0.1:{port}/ws", started
+
+
+@contextlib.contextmanager
+def our_router(folder: pathlib.Path):
+    """Our router, started by its command; gives the URL and the process."""
+    port = free_port()
+    url = f"ws://127.0.0.1:{port}/ws"
+    command = [sys.executable, "-m", "autobahn.cli", "router", "--url", url, "--realm", REALM]
+    with running(command, folder / "router.log", clean_env(), folder) as started:
+        print(f"our router listens after {wait_listening(port, started):.1f} s", flush=True)
+        yield url, started
+
+
+# -- checks --
+
+
+def run_limited(command: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    """What a program printed and how it ended, within the limit."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=CHECK_LIMIT,
+        env=clean_env(),
+        cwd=folder,
+    )
+
+
+def check_client(python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
+    """client_check.py under one Python against one router."""
+    command = [python, str(HERE / "client_check.py"), "--url", url, "--realm", REALM]
+    try:
+        done = run_limited([*command, "--serializer", serializer], folder)
+    except subprocess.TimeoutExpired:
+        return False, f"no end after {CHECK_LIMIT:.0f} s"
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        return False, f"exit status {done.returncode}, no result: {done.stderr[-800:]}"
+    result = json.loads(lines[-1])
+    bad = "; ".join(f"{name}: {outcome}" for name, outcome in result["bad"].items())
+    return result["passed"], bad or f"{result['checks']} checks"
+
+
+def check_demo(python: str, url: str, folder: pathlib.Path) -> tuple[bool, str]:
+    """The demo's own programs, unchanged: the frontend ends well while the backend serves it."""
+    arguments = ["--url", url, "--realm", REALM]
+    log = folder / "backend.log"
+    with running([python, str(EXAMPLES / "backend.py"), *arguments], log, clean_env(), folder) as backend:
+        command = [python, str(EXAMPLES / "frontend.py"), *arguments]
+        try:
+            done = run_limited(command, folder)
+        except subprocess.TimeoutExpired as exc:
+            shown = (exc.stdout or b"").decode(errors="replace")[-400:]
+            return False, f"frontend: no end after {CHECK_LIMIT:.0f} s: {shown}; backend: {backend.tail(600)}"
+        alive = backend.process.poll() is None
+    if done.returncode:
+        return False, f"frontend: exit status {done.returncode}: {(done.stdout + done.stderr)[-800:]}"
+    if not alive:
+        return False, f"backend ended early: {backend.tail(600)}"
+    if backend.status != 0:
+        return False, f"backend: exit status {backend.status} after SIGINT: {backend.tail(600)}"
+    return True, f"{len(done.stdout.splitlines())} lines shown"
+
+
+def check_pair(client: str, python: str, router: str, rows: list[dict], serializers: list[str]) -> None:
+    """All checks of one client on one router; adds a row for each."""
+    start = our_router if router == "ours" else crossbar
+
+    def row(what: str, outcome: tuple[bool, str]) -> None:
+        passed, detail = outcome
+        rows.append({"client": client, "router": router, "check": what, "passed": passed, "detail": detail})
+        print(f"  {'ok ' if passed else 'BAD'} {client} on {router}: {what}: {detail[:300]}", flush=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        try:
+            with start(folder) as (url, started):
+                for serializer in serializers:
+                    row(serializer, check_client(python, url, serializer, folder))
+                if (EXAMPLES / "frontend.py").exists():
+                    row("demo", check_demo(python, url, folder))
+                else:
+                    row("demo", (False, "examples/frontend.py is missing"))
+            row("stop", (started.status == 0, f"exit status {started.status}"))
+        except HarnessError as exc:
+            row("start", (False, str(exc)))
+
+
+def table(rows: list[dict], versions: dict[str, str]) -> str:
+    """The rows as a Markdown table."""
+    lines = [", ".join(f"{name} {version}" for name, version in versions.items()), ""]
+    lines += ["| client | router | check | outcome |", "|---|---|---|---|"]
+    for row in rows:
+        outcome = "ok" if row["passed"] else "NOT ok"
+        detail = " ".join(row["detail"].split()).replace("|", "/")[:200]
+        lines.append(f"| {row['client']} | {row['router']} | {row['check']} | {outcome}: {detail} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Exit status 0 when every check passed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    pairs = ["peer-on-ours", "ours-on-crossbar", "peer-on-crossbar", "ours-on-ours"]
+    add = parser.add_argument
+    add("--pair", action="append", choices=pairs, help="only this pair (repeatable); default: the first two")
+    add("--serializer", action="append", choices=SERIALIZERS, help="only this serializer (repeatable)")
+    args = parser.parse_args()
+    versions = {name: set_up(name) for name in PACKAGES}
+    pythons = {"peer": peer_bin("autobahn", "python"), "ours": sys.executable}
+    names = {"peer": f"autobahn {versions['autobahn']}", "ours": "ours"}
+    rows: list[dict] = []
+    for pair in args.pair or pairs[:2]:
+        client, router = pair.split("-on-")
+        check_pair(names[client], pythons[client], router, rows, args.serializer or SERIALIZERS)
+    (PEERS / "interop.json").write_text(json.dumps({"versions": versions, "rows": rows}, indent=1))
+    print()
+    print(table(rows, versions))
+    return 0 if all(row["passed"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
