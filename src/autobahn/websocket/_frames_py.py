@@ -1,0 +1,588 @@
+"""Python twin of the compiled frame unit: same events and errors for the same bytes under any split."""
+
+import os
+from codecs import utf_8_decode
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+from autobahn.websocket.errors import FrameError
+
+_Buffer = bytes | bytearray | memoryview
+
+_INFLATE_STEP = 32768  # octets inflated at a time: what a bomb can allocate beyond the limit
+_SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object each
+_XOR_BLOCK = 4096
+_KEY_BATCH = 1024
+_KEY_REPEATS = 32  # enough for the longest control or small frame
+
+# Heads of unfragmented small frames: first octet -> length -> the two octets.
+_HEADS = {b0: tuple(bytes((b0, size)) for size in range(126)) for b0 in (0x81, 0x82)}
+
+
+class Inflating(Protocol):
+    """What a `Reader` needs to read compressed messages (see `deflate.Inflater`)."""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def end_message(self, max_length: int, /) -> bytes: ...
+
+
+class Stream(Protocol):
+    """Takes the pieces of messages as they arrive, in place of `on_message`."""
+
+    def message_begin(self, is_binary: bool, /) -> object: ...
+    def frame_begin(self, length: int, /) -> object: ...
+    def frame_data(self, data: bytes, /) -> object: ...
+    def frame_end(self) -> object: ...
+    def message_end(self) -> object: ...
+
+
+def mask(data: bytes, key: bytes) -> bytes:
+    """`data` XOR the repeated 4-octet `key` (RFC 6455 5.3)."""
+    size = len(data)
+    if size <= 4 * _XOR_BLOCK:
+        keys = (key * ((size + 3) >> 2))[:size]
+        return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
+    big = int.from_bytes(key * (_XOR_BLOCK // 4), "little")
+    whole = size - size % _XOR_BLOCK
+    parts = [
+        (int.from_bytes(data[at : at + _XOR_BLOCK], "little") ^ big).to_bytes(_XOR_BLOCK, "little")
+        for at in range(0, whole, _XOR_BLOCK)
+    ]
+    if whole < size:
+        parts.append(mask(data[whole:], key))
+    return b"".join(parts)
+
+
+class Reader:
+    """Turns bytes into messages; calls back in place, raises `FrameError` when the peer broke the rules."""
+
+    __slots__ = (
+        "_apply_mask",
+        "_compressed",
+        "_fin",
+        "_gathered",
+        "_in_message",
+        "_inflater",
+        "_is_binary",
+        "_key",
+        "_mask_bits",
+        "_max_frame",
+        "_max_message",
+        "_on_close",
+        "_on_error",
+        "_on_message",
+        "_on_ping",
+        "_on_pong",
+        "_on_result",
+        "_parts",
+        "_quick_max",
+        "_remaining",
+        "_stopped",
+        "_stream",
+        "_tail",
+        "_total",
+        "_utf8_tail",
+        "_validate_utf8",
+        "_working",
+    )
+
+    def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
+        self,
+        on_message: Callable[[bytes, bool], object],
+        on_ping: Callable[[bytes], object],
+        on_pong: Callable[[bytes], object],
+        on_close: Callable[[int | None, str], object],
+        on_result: Callable[[Any], object],
+        on_error: Callable[[Exception], object],
+        *,
+        masked: bool | None,
+        validate_utf8: bool = True,
+        apply_mask: bool = True,
+        max_frame: int = 0,
+        max_message: int = 0,
+        inflater: Inflating | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        self._on_message = on_message
+        self._on_ping = on_ping
+        self._on_pong = on_pong
+        self._on_close = on_close
+        self._on_result = on_result
+        self._on_error = on_error
+        self._mask_bits = (0, 0x80) if masked is None else (0x80,) if masked else (0,)
+        self._validate_utf8 = validate_utf8
+        self._apply_mask = apply_mask
+        self._max_frame = max_frame
+        self._max_message = max_message
+        self._inflater = inflater
+        self._stream = stream
+        # The longest payload the short cut in _parse() takes; -1 switches it off.
+        self._quick_max = -1 if stream is not None else min(125, max_frame or 125, max_message or 125)
+        self._working = False
+        self._stopped = False
+        self._tail = b""  # an incomplete header or control frame
+        # The data frame whose payload is arriving.
+        self._fin = False
+        self._remaining = 0
+        self._key = b""
+        # The message it belongs to.
+        self._in_message = False
+        self._is_binary = False
+        self._compressed = False
+        self._total = 0
+        self._utf8_tail = b""
+        self._parts: list[bytes] = []
+        self._gathered = bytearray()
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._in_message
+
+    def stop(self) -> None:
+        """Everything later is ignored; a `feed` at work returns after the present callback."""
+        self._stopped = True
+        self._remaining = 0
+        self._in_message = False
+        self._tail = self._utf8_tail = b""
+        self._parts = []
+        self._gathered = bytearray()
+
+    def feed(self, data: _Buffer) -> None:
+        """Consume `data`, calling back for everything it completes."""
+        if self._working:
+            raise RuntimeError("expected feed() outside of callbacks, got a call from within one")
+        if self._stopped:
+            return
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        self._working = True
+        try:
+            self._parse(data)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            self._working = False
+
+    def _parse(self, data: bytes) -> None:
+        pos, end = 0, len(data)
+        while not self._stopped:
+            if self._remaining:
+                if pos == end:
+                    return
+                pos = self._payload(data, pos, end)
+                continue
+            if end - pos < 2:
+                break
+            b0 = data[pos]
+            b1 = data[pos + 1]
+            size = b1 & 0x7F
+            # The short cut: a whole small message in one frame.
+            if (
+                (b0 == 0x81 or b0 == 0x82)  # noqa: PLR1714 - twice as fast as a set
+                and size <= self._quick_max
+                and not self._in_message
+                and b1 & 0x80 in self._mask_bits
+            ):
+                start = pos + 6 if b1 & 0x80 else pos + 2
+                if start + size <= end:
+                    payload = data[start : start + size]
+                    if b1 & 0x80 and self._apply_mask:
+                        keys = (data[pos + 2 : start] * _KEY_REPEATS)[:size]
+                        payload = (
+                            int.from_bytes(payload, "little") ^ int.from_bytes(keys, "little")
+                        ).to_bytes(size, "little")
+                    pos = start + size
+                    if b0 == 0x81 and self._validate_utf8 and not payload.isascii():
+                        self._check_utf8(payload)
+                        self._check_utf8_end()
+                    self._deliver(payload, b0 == 0x82)
+                    continue
+            after = self._header(data, pos, end)
+            if after < 0:
+                break
+            pos = after
+        else:
+            return
+        if pos < end:
+            self._tail = data[pos:]
+
+    # -- headers ---------------------------------------------------------------------------------------------
+
+    def _header(self, data: bytes, pos: int, end: int) -> int:
+        """Where parsing goes on after the frame head (or control frame) at `pos`; -1: more is needed."""
+        b0, b1 = data[pos], data[pos + 1]
+        self._judge(b0, b1)
+        size = b1 & 0x7F
+        pos += 2
+        if size >= 126:
+            octets = 2 if size == 126 else 8
+            if end - pos < octets:
+                return -1
+            size = int.from_bytes(data[pos : pos + octets], "big")
+            self._judge_length(size, octets)
+            pos += octets
+        if not b0 & 0x08:
+            self._judge_limits(size, b0)
+        if b1 & 0x80:
+            if end - pos < 4:
+                return -1
+            key = data[pos : pos + 4]
+            pos += 4
+        else:
+            key = b""
+        if not self._apply_mask:
+            key = b""
+        if b0 & 0x08:
+            if end - pos < size:
+                return -1
+            payload = data[pos : pos + size]
+            self._control(b0 & 0x0F, mask(payload, key) if key else payload)
+            return pos + size
+        self._begin_frame(b0, size, key)
+        return pos
+
+    def _judge(self, b0: int, b1: int) -> None:
+        """Raise unless the first two octets are legal here (RFC 6455 5.2)."""
+        opcode = b0 & 0x0F
+        rsv = b0 >> 4 & 7
+        if 3 <= opcode <= 7 or opcode > 10:
+            _fail(f"expected a defined opcode, got reserved opcode {opcode}")
+        if rsv & 3:
+            _fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
+        if opcode >= 8:
+            self._judge_control(b0, b1)
+        elif rsv and not opcode:  # RFC 7692 6.1: only the first frame of a message carries RSV1
+            _fail("expected RSV1 unset on a continuation frame, got it set")
+        elif rsv and self._inflater is None:
+            _fail("expected RSV1 unset without negotiated compression, got it set")
+        elif not opcode and not self._in_message:
+            _fail("expected a text or binary frame, got a continuation frame without a message to continue")
+        elif opcode and self._in_message:
+            _fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
+        if b1 & 0x80 not in self._mask_bits:
+            if b1 & 0x80:
+                _fail("expected an unmasked frame, got a masked one")
+            _fail("expected a masked frame, got an unmasked one")
+
+    def _judge_control(self, b0: int, b1: int) -> None:
+        """Raise unless a control frame is whole and short (RFC 6455 5.5)."""
+        if b0 & 0x70:
+            _fail("expected RSV1 unset on a control frame, got it set")
+        if not b0 & 0x80:
+            _fail("expected a whole control frame, got a fragment")
+        if b1 & 0x7F > 125:
+            _fail("expected at most 125 octets in a control frame, got more")
+        if b0 & 0x0F == 8 and b1 & 0x7F == 1:
+            _fail("expected no payload or at least 2 octets in a close frame, got 1")
+
+    def _judge_length(self, size: int, octets: int) -> None:
+        """Raise unless an extended length is in its shortest form (RFC 6455 5.2)."""
+        if size >> 63:
+            _fail("expected a length of at most 63 bits, got the top bit set")
+        if size < (126 if octets == 2 else 65536):
+            _fail(f"expected the shortest length encoding, got {size} in {octets * 8} bits")
+
+    def _judge_limits(self, size: int, b0: int) -> None:
+        """Raise if a data frame of `size` octets breaks a limit, before any of it is buffered."""
+        limit = self._max_frame
+        if limit and size > limit:
+            raise FrameError(1009, f"expected a frame of at most {limit} octets, got {size}")
+        compressed = self._compressed if self._in_message else b0 & 0x40
+        limit = self._max_message
+        if limit and not compressed and self._total + size > limit:
+            raise FrameError(
+                1009, f"expected a message of at most {limit} octets, got at least {self._total + size}"
+            )
+
+    def _begin_frame(self, b0: int, size: int, key: bytes) -> None:
+        self._fin = b0 >= 0x80
+        self._key = key
+        stream = self._stream
+        if not self._in_message:
+            self._in_message = True
+            self._is_binary = b0 & 0x0F == 2
+            self._compressed = b0 & 0x40 != 0
+            self._total = 0
+            if stream is not None:
+                self._call(stream.message_begin, self._is_binary)
+        if stream is not None and not self._stopped:
+            self._call(stream.frame_begin, size)
+        if self._stopped:
+            return
+        self._remaining = size
+        if not size:
+            self._end_frame()
+
+    # -- payload ---------------------------------------------------------------------------------------------
+
+    def _payload(self, data: bytes, pos: int, end: int) -> int:
+        """Take what has arrived of the present frame; where parsing goes on."""
+        size = min(self._remaining, end - pos)
+        chunk = data[pos : pos + size]
+        key = self._key
+        if key:
+            chunk = mask(chunk, key)
+            turn = size & 3
+            if turn:
+                self._key = key[turn:] + key[:turn]
+        self._remaining -= size
+        last = not self._remaining
+        if self._compressed:
+            self._inflate(chunk)
+        else:
+            self._take(chunk)
+        if last and not self._stopped:
+            self._end_frame()
+        return pos + size
+
+    def _inflate(self, chunk: bytes) -> None:
+        """Inflate `chunk` in steps, so that nobody makes us allocate far beyond the limit."""
+        assert self._inflater is not None
+        while not self._stopped:
+            step = self._step()
+            out = self._inflater.decompress(chunk, step)
+            if out:
+                self._take_inflated(out)
+            if len(out) < step:
+                return
+            chunk = b""
+
+    def _step(self) -> int:
+        limit = self._max_message
+        return min(_INFLATE_STEP, limit - self._total + 1) if limit else _INFLATE_STEP
+
+    def _take_inflated(self, out: bytes) -> None:
+        limit = self._max_message
+        if limit and self._total + len(out) > limit:
+            out = out[: limit - self._total]
+            if out:
+                self._take(out)
+            if not self._stopped:
+                raise FrameError(
+                    1009, f"expected a message of at most {limit} octets, got more once inflated"
+                )
+            return
+        self._take(out)
+
+    def _take(self, chunk: bytes) -> None:
+        """Add `chunk` (not empty) to the message, or hand it to the stream."""
+        if self._validate_utf8 and not self._is_binary:
+            self._check_utf8(chunk)
+        self._total += len(chunk)
+        if self._stream is not None:
+            self._call(self._stream.frame_data, chunk)
+        elif not self._parts or (len(chunk) >= _SMALL and not self._gathered):
+            self._parts.append(chunk)
+        elif len(chunk) < _SMALL:
+            self._gathered += chunk
+            if len(self._gathered) >= 16 * _SMALL:
+                self._flush_gathered()
+        else:
+            self._flush_gathered()
+            self._parts.append(chunk)
+
+    def _flush_gathered(self) -> None:
+        self._parts.append(bytes(self._gathered))
+        self._gathered.clear()
+
+    def _end_frame(self) -> None:
+        stream = self._stream
+        if self._fin and self._compressed:
+            assert self._inflater is not None
+            out = self._inflater.end_message(self._step())
+            if out:
+                self._take_inflated(out)
+        if stream is not None and not self._stopped:
+            self._call(stream.frame_end)
+        if self._fin and not self._stopped:
+            self._end_message()
+
+    def _end_message(self) -> None:
+        if self._utf8_tail:
+            self._check_utf8_end()
+        self._in_message = False
+        self._total = 0
+        if self._stream is not None:
+            self._call(self._stream.message_end)
+            return
+        if self._gathered:
+            self._flush_gathered()
+        parts = self._parts
+        self._parts = []
+        self._deliver(b"".join(parts), self._is_binary)
+
+    # -- UTF-8 -----------------------------------------------------------------------------------------------
+
+    def _check_utf8(self, chunk: bytes) -> None:
+        """Raise 1007 at the first octet that cannot continue valid UTF-8 (RFC 6455 8.1)."""
+        tail = self._utf8_tail
+        if not tail and chunk.isascii():
+            return
+        joined = tail + chunk
+        try:
+            _, used = utf_8_decode(joined, "strict", False)
+        except UnicodeDecodeError as exc:
+            bad = exc.start if exc.reason == "invalid start byte" else exc.end
+            valid = bad - len(tail)
+            if valid and self._stream is not None:
+                self._call(self._stream.frame_data, chunk[:valid])
+                if self._stopped:
+                    return
+            raise FrameError(1007, "expected UTF-8 in a text message, got an invalid octet") from None
+        self._utf8_tail = joined[used:]
+
+    def _check_utf8_end(self) -> None:
+        if self._utf8_tail:
+            raise FrameError(1007, "expected UTF-8 in a text message, got an unfinished sequence at its end")
+
+    # -- callbacks -------------------------------------------------------------------------------------------
+
+    def _deliver(self, payload: bytes, is_binary: bool) -> None:
+        try:
+            result = self._on_message(payload, is_binary)
+            if result is not None:
+                self._on_result(result)
+        except Exception as exc:
+            self._on_error(exc)
+
+    def _call(self, hook: Callable[..., object], *args: object) -> None:
+        try:
+            hook(*args)
+        except Exception as exc:
+            self._on_error(exc)
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == 9:
+            self._call(self._on_ping, payload)
+        elif opcode == 10:
+            self._call(self._on_pong, payload)
+        else:
+            code, reason = _parse_close(payload)
+            self.stop()
+            self._call(self._on_close, code, reason)
+
+
+def _fail(reason: str) -> NoReturn:
+    raise FrameError(1002, reason)
+
+
+def _parse_close(payload: bytes) -> tuple[int | None, str]:
+    """Code and reason of a close frame (RFC 6455 5.5.1, 7.4)."""
+    if not payload:
+        return None, ""
+    code = int.from_bytes(payload[:2], "big")
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        _fail(f"expected a close code that may be sent, got {code}")
+    try:
+        return code, payload[2:].decode()
+    except UnicodeDecodeError:
+        raise FrameError(1007, "expected UTF-8 in the close reason, got invalid octets") from None
+
+
+class Writer:
+    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
+
+    __slots__ = ("_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked", "size")
+
+    def __init__(
+        self,
+        wake: Callable[[], object],
+        *,
+        masked: bool,
+        apply_mask: bool = True,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._wake = wake
+        self._masked = masked
+        self._zero_key = not apply_mask
+        self._random = random
+        self._keys = b""
+        self._parts: list[bytes] = []
+        self._out = bytearray()
+        self.corked = False
+        self.size = 0
+
+    def frame(self, opcode: int, payload: _Buffer, fin: bool = True, rsv1: bool = False) -> None:
+        """Append one frame. The caller answers for its legality."""
+        if type(payload) is not bytes:
+            payload = bytes(memoryview(payload))  # a number or text is refused
+        size = len(payload)
+        b0 = opcode | 0x80 if fin else opcode
+        if rsv1:
+            b0 |= 0x40
+        heads = _HEADS.get(b0)
+        head = heads[size] if heads and size < 126 else _head(b0, size)
+        if self._masked:
+            key = self._next_key()
+            head = head[:1] + bytes((head[1] | 0x80,)) + head[2:] + key
+            if size and not self._zero_key:
+                payload = mask(payload, key)
+        was_empty = not self.size
+        self.size += len(head) + size
+        out = self._out
+        out += head
+        if size < 4 * _SMALL:
+            out += payload
+        else:
+            self._append_large(payload)
+        if was_empty and not self.corked:
+            self._wake()
+
+    def raw(self, data: _Buffer) -> None:
+        """Append octets as they are."""
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        size = len(data)
+        if not size:
+            return
+        was_empty = not self.size
+        self.size += size
+        if size < _SMALL and not was_empty:
+            self._out += data
+        else:
+            self._append_large(data)
+        if was_empty and not self.corked:
+            self._wake()
+
+    def take(self) -> bytes:
+        """All octets waiting; the buffer is empty afterwards."""
+        self.size = 0
+        parts = self._parts
+        out = self._out
+        if not parts:
+            data = bytes(out)
+            out.clear()
+            return data
+        if out:
+            parts.append(bytes(out))
+            out.clear()
+        self._parts = []
+        return b"".join(parts)
+
+    def _append_large(self, data: bytes) -> None:
+        out = self._out
+        if out:
+            self._parts.append(bytes(out))
+            out.clear()
+        self._parts.append(data)
+
+    def _next_key(self) -> bytes:
+        if self._zero_key:
+            return b"\0\0\0\0"
+        keys = self._keys or self._random(_KEY_BATCH)
+        self._keys = keys[4:]
+        return keys[:4]
+
+
+def _head(b0: int, size: int) -> bytes:
+    """The frame head before the mask key (RFC 6455 5.2)."""
+    if size < 126:
+        return bytes((b0, size))
+    if size < 65536:
+        return bytes((b0, 126)) + size.to_bytes(2, "big")
+    return bytes((b0, 127)) + size.to_bytes(8, "big")
