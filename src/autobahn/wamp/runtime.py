@@ -1,7 +1,7 @@
-"""What a session needs from the world around it: futures, tasks, time and a place for errors of user code.
+"""What a session needs from the world around it: futures, tasks, time, a place for errors of user code.
 
-The shell (``autobahn.asyncio``) gives every session one ``Runtime``; tests give a fake. WAMP code itself knows
-no event loop (house plan 3.3).
+The shell (``autobahn.asyncio``) gives every session one ``Runtime``; tests give a fake. WAMP code itself
+knows no event loop (house plan 3.3).
 """
 
 from __future__ import annotations
