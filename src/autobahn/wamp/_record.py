@@ -1,0 +1,45 @@
+"""What the plain value classes of ``autobahn.wamp.types`` share: text, equality, and judging of values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Record:
+    """A value with named attributes (its ``__slots__``)."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """Those of the named attributes that are not None."""
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in values if value is not None}
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({values})"
+
+    __str__ = __repr__
+
+
+def expect_type(name: str, value: Any, kinds: type | tuple[type, ...]) -> None:
+    """``value`` is None or of (one of) ``kinds``; a bool is not a number. Raises ``TypeError`` otherwise."""
+    if value is None:
+        return
+    expected = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        names = " or ".join(kind.__name__ for kind in expected)
+        raise TypeError(f"expected {name} of type {names}, got {type(value).__name__}")
+
+
+def expect_one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """``value`` is None or one of ``choices``; raises ``ValueError`` otherwise."""
+    if value is not None and value not in choices:
+        raise ValueError(f"expected {name} out of {', '.join(map(str, choices))}, got {value!r}")

@@ -1,0 +1,255 @@
+"""The options a program gives with a call, publication, registration or subscription.
+
+``message_attr()`` is the dict that goes on the wire; values are judged where the program is on the stack.
+"""
+
+# ruff: noqa: PLR0913, PLR0917 (the documented signatures)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, ClassVar
+
+from autobahn.wamp._record import Record, expect_one_of, expect_type
+
+_Many = list[Any] | tuple[Any, ...]
+
+
+def _forward_for(value: Any) -> list[dict[str, Any]] | None:
+    """``value`` if it is a list of dicts with ``session``, ``authid`` and ``authrole``."""
+    expect_type("forward_for", value, list)
+    for hop in value or ():
+        expect_type("forward_for[]", hop, dict)
+        if not isinstance(hop.get("session"), int) or not isinstance(hop.get("authrole"), str):
+            raise ValueError(f"expected dicts with session, authid and authrole in forward_for, got {hop!r}")
+    return value  # type: ignore[no-any-return]
+
+
+def _many(name: str, value: Any, kind: type) -> Any:
+    """``value`` if it is one ``kind`` or a list of them."""
+    for item in value if isinstance(value, (list, tuple)) else (value,):
+        expect_type(name, item, kind)
+    return value
+
+
+class SubscribeOptions(Record):
+    """How to subscribe; ``details`` (or ``details_arg``) asks for ``EventDetails`` in that keyword."""
+
+    __slots__ = (
+        "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
+        "details", "details_arg", "forward_for", "get_retained", "match",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        match: str | None = None,
+        details: bool | None = None,
+        details_arg: str | None = None,
+        forward_for: list[dict[str, Any]] | None = None,
+        get_retained: bool | None = None,
+        correlation_id: Any = None,
+        correlation_uri: Any = None,
+        correlation_is_anchor: Any = None,
+        correlation_is_last: Any = None,
+    ) -> None:
+        expect_one_of("match", match, ("exact", "prefix", "wildcard"))
+        expect_type("details", details, bool)
+        expect_type("details_arg", details_arg, str)
+        expect_type("get_retained", get_retained, bool)
+        self.match = match
+        self.details = details
+        self.details_arg = details_arg or ("details" if details else None)
+        self.get_retained = get_retained
+        self.forward_for = _forward_for(forward_for)
+        self.correlation_id = correlation_id
+        self.correlation_uri = correlation_uri
+        self.correlation_is_anchor = correlation_is_anchor
+        self.correlation_is_last = correlation_is_last
+
+    def message_attr(self) -> dict[str, Any]:
+        """SUBSCRIBE.Options."""
+        return self._given("match", "get_retained", "forward_for")
+
+
+class PublishOptions(Record):
+    """How to publish: acknowledgement, who gets the event and who does not."""
+
+    __slots__ = (
+        "acknowledge", "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
+        "disclose_me", "eligible", "eligible_authid", "eligible_authrole", "exclude", "exclude_authid",
+        "exclude_authrole", "exclude_me", "forward_for", "retain", "transaction_hash",
+    )  # fmt: skip
+
+    _LISTS: ClassVar[tuple[tuple[str, type], ...]] = (
+        ("exclude", int), ("exclude_authid", str), ("exclude_authrole", str),
+        ("eligible", int), ("eligible_authid", str), ("eligible_authrole", str),
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        acknowledge: bool | None = None,
+        exclude_me: bool | None = None,
+        exclude: int | _Many | None = None,
+        exclude_authid: str | _Many | None = None,
+        exclude_authrole: str | _Many | None = None,
+        eligible: int | _Many | None = None,
+        eligible_authid: str | _Many | None = None,
+        eligible_authrole: str | _Many | None = None,
+        retain: bool | None = None,
+        forward_for: list[dict[str, Any]] | None = None,
+        transaction_hash: str | None = None,
+        correlation_id: Any = None,
+        correlation_uri: Any = None,
+        correlation_is_anchor: Any = None,
+        correlation_is_last: Any = None,
+        *,
+        disclose_me: bool | None = None,
+    ) -> None:
+        expect_type("acknowledge", acknowledge, bool)
+        expect_type("exclude_me", exclude_me, bool)
+        expect_type("retain", retain, bool)
+        expect_type("transaction_hash", transaction_hash, str)
+        expect_type("disclose_me", disclose_me, bool)
+        self.acknowledge = acknowledge
+        self.exclude_me = exclude_me
+        self.exclude = _many("exclude", exclude, int)
+        self.exclude_authid = _many("exclude_authid", exclude_authid, str)
+        self.exclude_authrole = _many("exclude_authrole", exclude_authrole, str)
+        self.eligible = _many("eligible", eligible, int)
+        self.eligible_authid = _many("eligible_authid", eligible_authid, str)
+        self.eligible_authrole = _many("eligible_authrole", eligible_authrole, str)
+        self.retain = retain
+        self.forward_for = _forward_for(forward_for)
+        self.transaction_hash = transaction_hash
+        self.disclose_me = disclose_me
+        self.correlation_id = correlation_id
+        self.correlation_uri = correlation_uri
+        self.correlation_is_anchor = correlation_is_anchor
+        self.correlation_is_last = correlation_is_last
+
+    def message_attr(self) -> dict[str, Any]:
+        """PUBLISH.Options; single values of the lists become lists."""
+        options = self._given("acknowledge", "exclude_me", "retain", "transaction_hash", "forward_for")
+        for name, kind in self._LISTS:
+            value = getattr(self, name)
+            if value is not None:
+                options[name] = [value] if isinstance(value, kind) else list(value)
+        options.update(self._given("disclose_me"))
+        return options
+
+
+class RegisterOptions(Record):
+    """How to register; ``details`` (or ``details_arg``) asks for ``CallDetails`` in that keyword argument."""
+
+    __slots__ = (
+        "concurrency", "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
+        "details", "details_arg", "disclose_caller", "force_reregister", "forward_for", "invoke", "match",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        match: str | None = None,
+        invoke: str | None = None,
+        concurrency: int | None = None,
+        force_reregister: bool | None = None,
+        forward_for: list[dict[str, Any]] | None = None,
+        details: bool | None = None,
+        details_arg: str | None = None,
+        correlation_id: Any = None,
+        correlation_uri: Any = None,
+        correlation_is_anchor: Any = None,
+        correlation_is_last: Any = None,
+        *,
+        disclose_caller: bool | None = None,
+    ) -> None:
+        expect_one_of("match", match, ("exact", "prefix", "wildcard"))
+        expect_one_of("invoke", invoke, ("single", "first", "last", "roundrobin", "random"))
+        expect_type("concurrency", concurrency, int)
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"expected concurrency of 1 or more, got {concurrency}")
+        expect_type("force_reregister", force_reregister, bool)
+        expect_type("details", details, bool)
+        expect_type("details_arg", details_arg, str)
+        expect_type("disclose_caller", disclose_caller, bool)
+        self.match = match
+        self.invoke = invoke
+        self.concurrency = concurrency
+        self.force_reregister = force_reregister
+        self.forward_for = _forward_for(forward_for)
+        self.details = details
+        self.details_arg = details_arg or ("details" if details else None)
+        self.disclose_caller = disclose_caller
+        self.correlation_id = correlation_id
+        self.correlation_uri = correlation_uri
+        self.correlation_is_anchor = correlation_is_anchor
+        self.correlation_is_last = correlation_is_last
+
+    def message_attr(self) -> dict[str, Any]:
+        """REGISTER.Options."""
+        return self._given(
+            "match", "invoke", "concurrency", "force_reregister", "forward_for", "disclose_caller"
+        )
+
+
+class CallOptions(Record):
+    """How to call. ``timeout`` is in seconds (a float will do) and goes on the wire in milliseconds."""
+
+    __slots__ = (
+        "caller", "caller_authid", "caller_authrole", "correlation_id", "correlation_is_anchor",
+        "correlation_is_last", "correlation_uri", "details", "disclose_me", "forward_for", "on_progress",
+        "timeout", "transaction_hash",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        on_progress: Callable[..., Any] | None = None,
+        timeout: float | None = None,
+        transaction_hash: str | None = None,
+        caller: int | None = None,
+        caller_authid: str | None = None,
+        caller_authrole: str | None = None,
+        forward_for: list[dict[str, Any]] | None = None,
+        correlation_id: Any = None,
+        correlation_uri: Any = None,
+        correlation_is_anchor: Any = None,
+        correlation_is_last: Any = None,
+        details: bool | None = None,
+        *,
+        disclose_me: bool | None = None,
+    ) -> None:
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"expected a callable as on_progress, got {type(on_progress).__name__}")
+        expect_type("timeout", timeout, (int, float))
+        if timeout is not None and not (timeout > 0 and isfinite(timeout)):
+            raise ValueError(f"expected timeout in seconds, more than 0, got {timeout}")
+        expect_type("transaction_hash", transaction_hash, str)
+        expect_type("caller", caller, int)
+        expect_type("caller_authid", caller_authid, str)
+        expect_type("caller_authrole", caller_authrole, str)
+        expect_type("details", details, bool)
+        expect_type("disclose_me", disclose_me, bool)
+        self.on_progress = on_progress
+        self.timeout = timeout
+        self.transaction_hash = transaction_hash
+        self.caller = caller
+        self.caller_authid = caller_authid
+        self.caller_authrole = caller_authrole
+        self.forward_for = _forward_for(forward_for)
+        self.details = details
+        self.disclose_me = disclose_me
+        self.correlation_id = correlation_id
+        self.correlation_uri = correlation_uri
+        self.correlation_is_anchor = correlation_is_anchor
+        self.correlation_is_last = correlation_is_last
+
+    def message_attr(self) -> dict[str, Any]:
+        """CALL.Options."""
+        options = self._given(
+            "transaction_hash", "caller", "caller_authid", "caller_authrole", "forward_for", "disclose_me"
+        )
+        if self.timeout is not None:
+            options["timeout"] = max(1, round(self.timeout * 1000))
+        if self.on_progress is not None:
+            options["receive_progress"] = True
+        return options
