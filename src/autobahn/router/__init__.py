@@ -1,0 +1,7 @@
+"""The WAMP router, without I/O."""
+
+from autobahn.router.local import connect_local
+from autobahn.router.observer import RealmObserver
+from autobahn.router.router import Router
+
+__all__ = ["RealmObserver", "Router", "connect_local"]

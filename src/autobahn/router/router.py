@@ -1,0 +1,90 @@
+"""The router: realms, and the links of their clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from autobahn import __version__
+from autobahn.router.ids import GlobalIds
+from autobahn.router.realm import Realm
+from autobahn.router.session import Authenticator, RouterSession, anonymous
+from autobahn.wamp.runtime import Runtime
+from autobahn.wamp.uri import is_valid
+
+SYSTEM_SHUTDOWN = "wamp.close.system_shutdown"
+
+
+class Router:
+    """A WAMP router without I/O. ``new_session`` serves as the session factory of any WAMP transport.
+
+    Args:
+        realms: names of the realms that exist from the start.
+        auto_realms: an unknown realm is made when the first client asks for it (for development).
+        agent: what WELCOME says about the software.
+        runtime: gives time; without it no session has timeouts.
+        hello_timeout: seconds a link may stay without a session.
+        goodbye_timeout: seconds a client has to answer GOODBYE before its link is closed.
+        authenticator: judges a HELLO.
+    """
+
+    def __init__(
+        self,
+        *,
+        realms: Iterable[str] | None = ("realm1",),
+        auto_realms: bool = False,
+        agent: str | None = None,
+        runtime: Runtime | None = None,
+        hello_timeout: float = 5.0,
+        goodbye_timeout: float = 5.0,
+        authenticator: Authenticator = anonymous,
+    ) -> None:
+        self.auto_realms = auto_realms
+        self.agent = agent if agent is not None else f"autobahn-asyncio/{__version__}"
+        self.runtime = runtime
+        self.hello_timeout = hello_timeout
+        self.goodbye_timeout = goodbye_timeout
+        self.authenticator = authenticator
+        self.ids = GlobalIds()
+        self.realms: dict[str, Realm] = {}
+        self.links: set[RouterSession] = set()  # all whose transport is open
+        self.closing: str | None = None  # the reason, once shutdown was asked for
+        for name in realms or ():
+            self.add_realm(name)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are joined to a realm."""
+        return sum(len(realm.sessions) for realm in self.realms.values())
+
+    def add_realm(self, name: str) -> Realm:
+        """The realm ``name`` exists."""
+        if not is_valid(name):
+            raise ValueError(f"expected a URI as the name of a realm, got {name!r}")
+        if name not in self.realms:
+            self.realms[name] = Realm(name, self.ids)
+        return self.realms[name]
+
+    def find_realm(self, name: str) -> Realm | None:
+        """The realm a client asks for by a valid ``name``, if it may have one."""
+        realm = self.realms.get(name)
+        if realm is None and self.auto_realms:
+            realm = self.add_realm(name)
+        return realm
+
+    def new_session(self, _config: Any = None) -> RouterSession:
+        """A session object for one client link."""
+        return RouterSession(self)
+
+    def shutdown(self, reason: str = SYSTEM_SHUTDOWN) -> None:
+        """Every session has GOODBYE with ``reason``, and new ones are refused; idempotent.
+
+        Order: HELLO is refused from now on; each joined session leaves its realm and gets GOODBYE; its link
+        closes when the client has answered, or after ``goodbye_timeout`` if there is a runtime; links
+        without a session get ABORT and are closed at once. ``links`` is empty when all of that is over.
+        """
+        if self.closing is not None:
+            return
+        self.closing = reason
+        for link in list(self.links):
+            link.close(reason, "the router is shutting down")
