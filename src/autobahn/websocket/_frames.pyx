@@ -1,2 +1,852 @@
-# cython: language_level=3
-"""Compiled frame unit."""
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Compiled frame unit: same events and errors as its Python twin `_frames_py` for the same bytes under any split.
+
+Memory rules: a pointer into `data` lives only within the `feed` that holds a reference to it; a pointer into the
+message or output buffer is never used after a call into Python code.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.string cimport memcpy
+
+from autobahn.websocket.errors import FrameError
+
+ctypedef unsigned char octet
+ctypedef unsigned long long u64
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
+    char *ab_data "PyBytes_AS_STRING"(PyObject *)
+    Py_ssize_t ab_capacity "PyBytes_GET_SIZE"(PyObject *)
+    void Py_XDECREF(PyObject *)
+    void Py_DECREF(PyObject *)
+    PyObject *ab_new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    #if defined(_MSC_VER)
+    #define AB_RESTRICT __restrict
+    #else
+    #define AB_RESTRICT __restrict__
+    #endif
+
+    /* dst = src XOR the repeated key (RFC 6455 5.3). */
+    static void ab_xor(unsigned char *AB_RESTRICT dst, const unsigned char *AB_RESTRICT src, size_t size,
+                       const unsigned char *key)
+    {
+        uint64_t word;
+        size_t at = 0;
+        memcpy(&word, key, 4);
+        memcpy((unsigned char *)&word + 4, key, 4);
+        for (; at + 8 <= size; at += 8) {
+            uint64_t value;
+            memcpy(&value, src + at, 8);
+            value ^= word;
+            memcpy(dst + at, &value, 8);
+        }
+        for (; at < size; at++)
+            dst[at] = src[at] ^ key[at & 3];
+    }
+
+    /* What the next octet of an unfinished sequence must be; need == 0 between sequences. */
+    typedef struct { unsigned char need, low, high; } ab_utf8;
+
+    #define AB_HIGH_BITS UINT64_C(0x8080808080808080)
+
+    static size_t ab_skip_ascii(const unsigned char *text, size_t at, size_t size)
+    {
+        uint64_t a, b, c, d;
+        while (size - at >= 32) {
+            memcpy(&a, text + at, 8);
+            memcpy(&b, text + at + 8, 8);
+            memcpy(&c, text + at + 16, 8);
+            memcpy(&d, text + at + 24, 8);
+            if ((a | b | c | d) & AB_HIGH_BITS)
+                break;
+            at += 32;
+        }
+        while (size - at >= 8) {
+            memcpy(&a, text + at, 8);
+            if (a & AB_HIGH_BITS)
+                break;
+            at += 8;
+        }
+        while (at < size && text[at] < 0x80)
+            at++;
+        return at;
+    }
+
+    /* The index of the first octet that cannot continue valid UTF-8 (Unicode table 3-7), or size. */
+    static size_t ab_check_utf8(ab_utf8 *state, const unsigned char *text, size_t size)
+    {
+        unsigned need = state->need, low = state->low, high = state->high;
+        size_t at = 0;
+        while (at < size) {
+            unsigned value = text[at];
+            if (need) {
+                if (value < low || value > high)
+                    return at;
+                low = 0x80;
+                high = 0xBF;
+                need--;
+                at++;
+            } else if (value < 0x80) {
+                at = ab_skip_ascii(text, at, size);
+            } else {
+                low = 0x80;
+                high = 0xBF;
+                if (value < 0xC2) {
+                    return at; /* a stray continuation, or an overlong form of ASCII */
+                } else if (value < 0xE0) {
+                    need = 1;
+                } else if (value < 0xF0) {
+                    if (value == 0xE0)
+                        low = 0xA0; /* overlong below */
+                    else if (value == 0xED)
+                        high = 0x9F; /* surrogates above */
+                    if (size - at > 2 && text[at + 1] >= low && text[at + 1] <= high &&
+                        (text[at + 2] & 0xC0) == 0x80) { /* the whole sequence is here and right */
+                        at += 3;
+                        continue;
+                    }
+                    need = 2;
+                } else if (value < 0xF5) {
+                    need = 3;
+                    if (value == 0xF0)
+                        low = 0x90;
+                    else if (value == 0xF4)
+                        high = 0x8F; /* beyond U+10FFFF above */
+                } else {
+                    return at;
+                }
+                at++;
+            }
+        }
+        state->need = (unsigned char)need;
+        state->low = (unsigned char)low;
+        state->high = (unsigned char)high;
+        return size;
+    }
+    """
+    ctypedef struct ab_utf8:
+        octet need
+        octet low
+        octet high
+
+    void ab_xor(octet *, const octet *, size_t, const octet *) noexcept
+    size_t ab_check_utf8(ab_utf8 *, const octet *, size_t) noexcept
+
+
+cdef enum:
+    INFLATE_STEP = 32768  # octets inflated at a time: what a bomb can allocate beyond the limit
+    FIRST_BUFFER = 262144  # the most a header can make us allocate before its payload arrives
+    KEY_BATCH = 1024
+    MEBIBYTE = 1048576
+
+
+cdef int _fail(reason) except -1:
+    raise FrameError(1002, reason)
+
+
+cdef object _contiguous(data):
+    """`data` as an object with one plain run of octets; TypeError for text, numbers, None."""
+    cdef object view = memoryview(data)
+    return view if view.c_contiguous else view.tobytes()
+
+
+cdef object _parse_close(bytes payload):
+    """Code and reason of a close frame (RFC 6455 5.5.1, 7.4)."""
+    cdef const octet *text = <const octet *>PyBytes_AS_STRING(payload)
+    cdef int code
+    if not PyBytes_GET_SIZE(payload):
+        return None, ""
+    code = text[0] << 8 | text[1]  # a payload of 1 octet was refused with the header
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        _fail(f"expected a close code that may be sent, got {code}")
+    try:
+        return code, payload[2:].decode()
+    except UnicodeDecodeError:
+        raise FrameError(1007, "expected UTF-8 in the close reason, got invalid octets") from None
+
+
+cdef class Reader:
+    """Turns bytes into messages; calls back in place, raises `FrameError` when the peer broke the rules."""
+
+    cdef object _on_message, _on_ping, _on_pong, _on_close, _on_result, _on_error
+    cdef object _inflater, _stream
+    cdef object _tail  # an incomplete header or control frame, or None
+    cdef object _single  # the message when it is one inflated piece, or None
+    cdef PyObject *_buffer  # the message being gathered: bytes only we refer to, or NULL
+    cdef Py_ssize_t _filled
+    cdef u64 _max_frame, _max_message
+    cdef u64 _remaining, _total
+    cdef ab_utf8 _utf8
+    cdef octet _key[4]
+    cdef bint _keyed
+    cdef bint _take_masked, _take_unmasked
+    cdef bint _validate_utf8, _apply_mask
+    cdef bint _working, _stopped
+    cdef bint _fin, _in_message, _is_binary, _compressed
+
+    def __cinit__(self):
+        self._buffer = NULL
+
+    def __dealloc__(self):
+        Py_XDECREF(self._buffer)
+
+    def __init__(
+        self,
+        on_message,
+        on_ping,
+        on_pong,
+        on_close,
+        on_result,
+        on_error,
+        *,
+        masked,
+        bint validate_utf8=True,
+        bint apply_mask=True,
+        u64 max_frame=0,
+        u64 max_message=0,
+        inflater=None,
+        stream=None,
+    ):
+        self._on_message = on_message
+        self._on_ping = on_ping
+        self._on_pong = on_pong
+        self._on_close = on_close
+        self._on_result = on_result
+        self._on_error = on_error
+        self._take_masked = masked is None or masked
+        self._take_unmasked = masked is None or not masked
+        self._validate_utf8 = validate_utf8
+        self._apply_mask = apply_mask
+        self._max_frame = max_frame
+        self._max_message = max_message
+        self._inflater = inflater
+        self._stream = stream
+
+    @property
+    def in_message(self):
+        """Whether a message has begun and not ended."""
+        return self._in_message
+
+    def stop(self):
+        """Everything later is ignored; a `feed` at work returns after the present callback."""
+        self._stop()
+
+    def feed(self, data):
+        """Consume `data`, calling back for everything it completes."""
+        cdef Py_buffer view
+        if self._working:
+            raise RuntimeError("expected feed() outside of callbacks, got a call from within one")
+        if self._stopped:
+            return
+        if not PyBytes_CheckExact(data):
+            data = _contiguous(data)
+        if self._tail is not None:
+            data = b"".join((self._tail, data))
+            self._tail = None
+        self._working = True
+        try:
+            if PyBytes_CheckExact(data):
+                self._parse(<const octet *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            else:
+                PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+                try:
+                    self._parse(<const octet *>view.buf, view.len)
+                finally:
+                    PyBuffer_Release(&view)
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            self._working = False
+
+    cdef void _stop(self) noexcept:
+        self._stopped = True
+        self._remaining = 0
+        self._in_message = False
+        self._tail = None
+        self._drop_message()
+
+    cdef void _drop_message(self) noexcept:
+        cdef PyObject *buffer = self._buffer
+        self._buffer = NULL
+        self._filled = 0
+        self._single = None
+        Py_XDECREF(buffer)
+
+    cdef int _parse(self, const octet *data, Py_ssize_t end) except -1:
+        cdef Py_ssize_t pos = 0, size, head, after
+        cdef octet b0, b1
+        cdef object payload
+        cdef octet *target
+        while not self._stopped:
+            if self._remaining:
+                if pos == end:
+                    return 0
+                pos = self._payload(data, pos, end)
+                continue
+            if end - pos < 2:
+                break
+            b0 = data[pos]
+            b1 = data[pos + 1]
+            # The short cut: a whole message of less than 64 KiB in one frame.
+            if (
+                (b0 == 0x81 or b0 == 0x82)
+                and not self._in_message
+                and self._stream is None
+                and (self._take_masked if b1 & 0x80 else self._take_unmasked)
+            ):
+                size = b1 & 0x7F
+                head = 2
+                if size == 126 and end - pos >= 4:
+                    size = data[pos + 2] << 8 | data[pos + 3]
+                    head = 4
+                    if size < 126:
+                        size = -1
+                elif size >= 126:
+                    size = -1
+                if b1 & 0x80:
+                    head += 4
+                if (
+                    size >= 0
+                    and end - pos - head >= size
+                    and (not self._max_frame or <u64>size <= self._max_frame)
+                    and (not self._max_message or <u64>size <= self._max_message)
+                ):
+                    payload = PyBytes_FromStringAndSize(NULL, size)
+                    target = <octet *>PyBytes_AS_STRING(payload)
+                    if b1 & 0x80 and self._apply_mask:
+                        ab_xor(target, data + pos + head, size, data + pos + head - 4)
+                    else:
+                        memcpy(target, data + pos + head, size)
+                    pos += head + size
+                    if b0 == 0x81 and self._validate_utf8:
+                        if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
+                            self._bad_utf8(None, 0)
+                        self._check_utf8_end()
+                    self._deliver(payload, b0 == 0x82)
+                    continue
+            after = self._header(data, pos, end)
+            if after == 0:
+                break
+            pos = after
+        else:
+            return 0
+        if pos < end:
+            self._tail = PyBytes_FromStringAndSize(<const char *>data + pos, end - pos)
+        return 0
+
+    # -- headers -------------------------------------------------------------------------------------------------
+
+    cdef Py_ssize_t _header(self, const octet *data, Py_ssize_t pos, Py_ssize_t end) except -1:
+        """Where parsing goes on after the frame head (or control frame) at `pos`; 0: more is needed."""
+        cdef octet b0 = data[pos], b1 = data[pos + 1]
+        cdef u64 size = b1 & 0x7F
+        cdef int octets, at
+        cdef octet key[4]
+        cdef bint keyed = False
+        cdef object payload
+        self._judge(b0, b1)
+        pos += 2
+        if size >= 126:
+            octets = 2 if size == 126 else 8
+            if end - pos < octets:
+                return 0
+            size = 0
+            for at in range(octets):
+                size = size << 8 | data[pos + at]
+            if size >> 63:
+                _fail("expected a length of at most 63 bits, got the top bit set")
+            if size < (126 if octets == 2 else 65536):
+                _fail(f"expected the shortest length encoding, got {size} in {octets * 8} bits")
+            pos += octets
+        if not b0 & 0x08:
+            self._judge_limits(size, b0)
+        if b1 & 0x80:
+            if end - pos < 4:
+                return 0
+            keyed = self._apply_mask
+            memcpy(key, data + pos, 4)
+            pos += 4
+        if b0 & 0x08:  # at most 125 octets
+            if end - pos < <Py_ssize_t>size:
+                return 0
+            payload = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+            if keyed:
+                ab_xor(<octet *>PyBytes_AS_STRING(payload), data + pos, <size_t>size, key)
+            else:
+                memcpy(PyBytes_AS_STRING(payload), data + pos, <size_t>size)
+            self._control(b0 & 0x0F, payload)
+            return pos + <Py_ssize_t>size
+        self._keyed = keyed
+        if keyed:
+            memcpy(self._key, key, 4)
+        self._begin_frame(b0, size)
+        return pos
+
+    cdef int _judge(self, octet b0, octet b1) except -1:
+        """Raise unless the first two octets are legal here (RFC 6455 5.2)."""
+        cdef int opcode = b0 & 0x0F, rsv = b0 >> 4 & 7
+        if 3 <= opcode <= 7 or opcode > 10:
+            _fail(f"expected a defined opcode, got reserved opcode {opcode}")
+        if rsv & 3:
+            _fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
+        if opcode >= 8:
+            if rsv:
+                _fail("expected RSV1 unset on a control frame, got it set")
+            if not b0 & 0x80:
+                _fail("expected a whole control frame, got a fragment")
+            if b1 & 0x7F > 125:
+                _fail("expected at most 125 octets in a control frame, got more")
+            if opcode == 8 and b1 & 0x7F == 1:
+                _fail("expected no payload or at least 2 octets in a close frame, got 1")
+        elif rsv and not opcode:  # RFC 7692 6.1: only the first frame of a message carries RSV1
+            _fail("expected RSV1 unset on a continuation frame, got it set")
+        elif rsv and self._inflater is None:
+            _fail("expected RSV1 unset without negotiated compression, got it set")
+        elif not opcode and not self._in_message:
+            _fail("expected a text or binary frame, got a continuation frame without a message to continue")
+        elif opcode and self._in_message:
+            _fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
+        if b1 & 0x80:
+            if not self._take_masked:
+                _fail("expected an unmasked frame, got a masked one")
+        elif not self._take_unmasked:
+            _fail("expected a masked frame, got an unmasked one")
+        return 0
+
+    cdef int _judge_limits(self, u64 size, octet b0) except -1:
+        """Raise if a data frame of `size` octets breaks a limit, before any of it is buffered."""
+        cdef bint compressed = self._compressed if self._in_message else (b0 & 0x40) != 0
+        if self._max_frame and size > self._max_frame:
+            raise FrameError(1009, f"expected a frame of at most {self._max_frame} octets, got {size}")
+        # Neither term reaches 2**63, so the sum does not overflow.
+        if self._max_message and not compressed and self._total + size > self._max_message:
+            raise FrameError(
+                1009,
+                f"expected a message of at most {self._max_message} octets, got at least {self._total + size}",
+            )
+        return 0
+
+    cdef int _begin_frame(self, octet b0, u64 size) except -1:
+        cdef object stream = self._stream
+        self._fin = b0 >= 0x80
+        if not self._in_message:
+            self._in_message = True
+            self._is_binary = (b0 & 0x0F) == 2
+            self._compressed = (b0 & 0x40) != 0
+            self._total = 0
+            if stream is not None:
+                try:
+                    stream.message_begin(self._is_binary)
+                except Exception as exc:
+                    self._on_error(exc)
+        if stream is not None and not self._stopped:
+            try:
+                stream.frame_begin(size)
+            except Exception as exc:
+                self._on_error(exc)
+        if self._stopped:
+            return 0
+        self._remaining = size
+        if not size:
+            self._end_frame()
+        return 0
+
+    # -- payload -------------------------------------------------------------------------------------------------
+
+    cdef Py_ssize_t _payload(self, const octet *data, Py_ssize_t pos, Py_ssize_t end) except -1:
+        """Take what has arrived of the present frame; where parsing goes on."""
+        cdef Py_ssize_t size = end - pos
+        cdef bint last = <u64>size >= self._remaining
+        cdef object chunk
+        cdef octet *target
+        if last:
+            size = <Py_ssize_t>self._remaining
+        if self._compressed or self._stream is not None:
+            chunk = PyBytes_FromStringAndSize(NULL, size)
+            self._unmask(<octet *>PyBytes_AS_STRING(chunk), data + pos, size)
+            self._remaining -= <u64>size
+            if self._compressed:
+                self._inflate(chunk)
+            else:
+                self._take(chunk)
+        else:
+            target = self._room(size)
+            self._unmask(target, data + pos, size)
+            self._remaining -= <u64>size
+            if self._validate_utf8 and not self._is_binary:
+                if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
+                    self._bad_utf8(None, 0)
+            self._filled += size
+            self._total += <u64>size
+        if last and not self._stopped:
+            self._end_frame()
+        return pos + size
+
+    cdef void _unmask(self, octet *target, const octet *source, Py_ssize_t size) noexcept:
+        cdef octet key[4]
+        cdef int at
+        if not self._keyed:
+            memcpy(target, source, size)
+            return
+        ab_xor(target, source, size, self._key)
+        if size & 3:
+            memcpy(key, self._key, 4)
+            for at in range(4):
+                self._key[at] = key[(at + size) & 3]
+
+    cdef octet *_room(self, Py_ssize_t size) except NULL:
+        """Where `size` more octets (at least 1) of the message go; `_filled` is not moved."""
+        cdef u64 need = <u64>self._filled + <u64>size
+        cdef u64 capacity = 0 if self._buffer == NULL else <u64>ab_capacity(self._buffer)
+        cdef u64 want, known
+        if need > capacity:
+            want = capacity * 2
+            if not self._compressed:
+                known = <u64>self._filled + self._remaining
+                if not capacity:
+                    want = min(known, <u64>FIRST_BUFFER)
+                elif self._fin and want > known:
+                    want = known
+            if self._max_message and want > self._max_message:
+                want = self._max_message
+            if want < need:
+                want = need
+            if want > <u64>PY_SSIZE_T_MAX:
+                raise MemoryError
+            if self._buffer == NULL:
+                self._buffer = ab_new_bytes(NULL, <Py_ssize_t>want)
+            else:
+                _PyBytes_Resize(&self._buffer, <Py_ssize_t>want)  # on failure it sets NULL, and we die
+        return <octet *>ab_data(self._buffer) + self._filled
+
+    cdef int _append(self, object chunk) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(chunk)
+        cdef octet *target = self._room(size)
+        memcpy(target, PyBytes_AS_STRING(chunk), size)
+        self._filled += size
+        return 0
+
+    cdef int _inflate(self, object chunk) except -1:
+        """Inflate `chunk` in steps, so that nobody makes us allocate far beyond the limit."""
+        cdef Py_ssize_t step
+        cdef bytes out
+        while not self._stopped:
+            step = self._step()
+            out = <bytes?>self._inflater.decompress(chunk, step)
+            if PyBytes_GET_SIZE(out):
+                self._take_inflated(out)
+            if PyBytes_GET_SIZE(out) < step:
+                return 0
+            chunk = b""
+        return 0
+
+    cdef Py_ssize_t _step(self) noexcept:
+        cdef u64 room
+        if self._max_message:
+            room = self._max_message - self._total
+            if room < INFLATE_STEP:
+                return <Py_ssize_t>room + 1
+        return INFLATE_STEP
+
+    cdef int _take_inflated(self, bytes out) except -1:
+        cdef u64 size = <u64>PyBytes_GET_SIZE(out)
+        if self._max_message and self._total + size > self._max_message:
+            out = out[: <Py_ssize_t>(self._max_message - self._total)]
+            if PyBytes_GET_SIZE(out):
+                self._take(out)
+            if not self._stopped:
+                raise FrameError(
+                    1009, f"expected a message of at most {self._max_message} octets, got more once inflated"
+                )
+            return 0
+        return self._take(out)
+
+    cdef int _take(self, bytes chunk) except -1:
+        """Add `chunk` (not empty) to the message, or hand it to the stream."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(chunk), valid
+        cdef bytes single
+        if self._validate_utf8 and not self._is_binary:
+            valid = <Py_ssize_t>ab_check_utf8(&self._utf8, <const octet *>PyBytes_AS_STRING(chunk), size)
+            if valid != size:
+                self._bad_utf8(chunk, valid)
+                return 0
+        self._total += <u64>size
+        if self._stream is not None:
+            self._stream_data(chunk)
+        elif self._single is None and self._buffer == NULL:
+            self._single = chunk
+        else:
+            if self._single is not None:
+                single = <bytes>self._single
+                self._single = None
+                self._append(single)
+            self._append(chunk)
+        return 0
+
+    cdef int _stream_data(self, bytes chunk) except -1:
+        try:
+            self._stream.frame_data(chunk)
+        except Exception as exc:
+            self._on_error(exc)
+        return 0
+
+    cdef int _end_frame(self) except -1:
+        cdef object stream = self._stream
+        cdef bytes out
+        if self._fin and self._compressed:
+            out = <bytes?>self._inflater.end_message(self._step())
+            if PyBytes_GET_SIZE(out):
+                self._take_inflated(out)
+        if stream is not None and not self._stopped:
+            try:
+                stream.frame_end()
+            except Exception as exc:
+                self._on_error(exc)
+        if self._fin and not self._stopped:
+            self._end_message()
+        return 0
+
+    cdef int _end_message(self) except -1:
+        cdef object payload
+        self._check_utf8_end()
+        self._in_message = False
+        self._total = 0
+        if self._stream is not None:
+            try:
+                self._stream.message_end()
+            except Exception as exc:
+                self._on_error(exc)
+            return 0
+        if self._single is not None:
+            payload = self._single
+        elif self._buffer == NULL:
+            payload = b""
+        else:
+            if ab_capacity(self._buffer) != self._filled:
+                _PyBytes_Resize(&self._buffer, self._filled)
+            payload = <object>self._buffer
+        self._drop_message()
+        return self._deliver(payload, self._is_binary)
+
+    # -- UTF-8 ---------------------------------------------------------------------------------------------------
+
+    cdef int _bad_utf8(self, object chunk, Py_ssize_t valid) except -1:
+        """Raise 1007 (RFC 6455 8.1); a stream gets the octets before the bad one."""
+        if valid and self._stream is not None:
+            self._stream_data(chunk[:valid])
+            if self._stopped:
+                return 0
+        raise FrameError(1007, "expected UTF-8 in a text message, got an invalid octet")
+
+    cdef int _check_utf8_end(self) except -1:
+        if self._utf8.need:
+            raise FrameError(1007, "expected UTF-8 in a text message, got an unfinished sequence at its end")
+        return 0
+
+    # -- callbacks -----------------------------------------------------------------------------------------------
+
+    cdef int _deliver(self, object payload, bint is_binary) except -1:
+        cdef object result
+        try:
+            result = self._on_message(payload, is_binary)
+            if result is not None:
+                self._on_result(result)
+        except Exception as exc:
+            self._on_error(exc)
+        return 0
+
+    cdef int _control(self, int opcode, object payload) except -1:
+        cdef object code = None, reason = None
+        if opcode == 8:
+            code, reason = _parse_close(payload)
+            self._stop()
+        try:
+            if opcode == 9:
+                self._on_ping(payload)
+            elif opcode == 10:
+                self._on_pong(payload)
+            else:
+                self._on_close(code, reason)
+        except Exception as exc:
+            self._on_error(exc)
+        return 0
+
+
+cdef class Writer:
+    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
+
+    cdef object _wake, _random
+    cdef object _keys  # bytes: a batch of mask keys
+    cdef Py_ssize_t _key_at
+    cdef object _single  # the whole content when it is one object given to raw(), or None
+    cdef PyObject *_buffer  # the content otherwise: bytes only we refer to, or NULL
+    cdef Py_ssize_t _filled  # octets waiting, in either
+    cdef bint _masked, _zero_key
+    cdef public bint corked
+
+    def __cinit__(self):
+        self._buffer = NULL
+
+    def __dealloc__(self):
+        Py_XDECREF(self._buffer)
+
+    def __init__(self, wake, *, bint masked, bint apply_mask=True, random=os.urandom):
+        self._wake = wake
+        self._masked = masked
+        self._zero_key = not apply_mask
+        self._random = random
+        self._keys = b""
+
+    @property
+    def size(self):
+        """Octets waiting."""
+        return self._filled
+
+    def frame(self, int opcode, payload, bint fin=True, bint rsv1=False):
+        """Append one frame. The caller answers for its legality."""
+        cdef Py_buffer view
+        cdef bint was_empty
+        cdef octet b0 = <octet>((opcode & 0xFF) | (0x80 if fin else 0) | (0x40 if rsv1 else 0))
+        if PyBytes_CheckExact(payload):
+            was_empty = self._frame(b0, <const octet *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        else:
+            payload = _contiguous(payload)
+            PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+            try:
+                was_empty = self._frame(b0, <const octet *>view.buf, view.len)
+            finally:
+                PyBuffer_Release(&view)
+        if was_empty and not self.corked:
+            self._wake()
+
+    def raw(self, data):
+        """Append octets as they are."""
+        cdef Py_ssize_t size
+        cdef bint was_empty
+        if not PyBytes_CheckExact(data):
+            data = bytes(memoryview(data))
+        size = PyBytes_GET_SIZE(data)
+        if not size:
+            return
+        was_empty = not self._filled
+        if was_empty:
+            self._single = data
+        else:
+            memcpy(self._room(size), PyBytes_AS_STRING(data), size)
+        self._filled += size
+        if was_empty and not self.corked:
+            self._wake()
+
+    def take(self):
+        """All octets waiting; the buffer is empty afterwards."""
+        cdef object data
+        cdef PyObject *buffer
+        if not self._filled:
+            return b""
+        if self._single is not None:
+            data = self._single
+            self._single = None
+        else:
+            if ab_capacity(self._buffer) != self._filled:
+                try:
+                    _PyBytes_Resize(&self._buffer, self._filled)
+                except BaseException:  # the buffer is gone
+                    self._filled = 0
+                    raise
+            buffer = self._buffer
+            self._buffer = NULL
+            data = <object>buffer
+            Py_DECREF(buffer)
+        self._filled = 0
+        return data
+
+    cdef int _frame(self, octet b0, const octet *payload, Py_ssize_t size) except -1:
+        """Append one frame; whether the buffer was empty."""
+        cdef octet head[14]
+        cdef octet key[4]
+        cdef octet *target
+        cdef int length = 2, at
+        cdef bint was_empty = not self._filled
+        if self._masked:
+            self._next_key(key)
+        head[0] = b0
+        if size < 126:
+            head[1] = <octet>size
+        elif size < 65536:
+            head[1] = 126
+            head[2] = <octet>(size >> 8)
+            head[3] = <octet>(size & 0xFF)
+            length = 4
+        else:
+            head[1] = 127
+            for at in range(8):
+                head[2 + at] = <octet>(<u64>size >> (56 - 8 * at) & 0xFF)
+            length = 10
+        if self._masked:
+            head[1] |= 0x80
+            memcpy(head + length, key, 4)
+            length += 4
+        if size > PY_SSIZE_T_MAX - length:
+            raise MemoryError
+        target = self._room(length + size)
+        memcpy(target, head, length)
+        if self._masked and not self._zero_key:
+            ab_xor(target + length, payload, size, key)
+        else:
+            memcpy(target + length, payload, size)
+        self._filled += length + size
+        return was_empty
+
+    cdef int _next_key(self, octet *key) except -1:
+        if self._zero_key:
+            key[0] = key[1] = key[2] = key[3] = 0
+            return 0
+        if PyBytes_GET_SIZE(self._keys) - self._key_at < 4:
+            keys = <bytes?>self._random(KEY_BATCH)
+            if keys is None or PyBytes_GET_SIZE(keys) < 4:
+                raise ValueError("expected at least 4 random octets, got less")
+            self._keys = keys
+            self._key_at = 0
+        memcpy(key, PyBytes_AS_STRING(self._keys) + self._key_at, 4)
+        self._key_at += 4
+        return 0
+
+    cdef octet *_room(self, Py_ssize_t size) except NULL:
+        """Where `size` more octets (at least 1) go; `_filled` is not moved."""
+        cdef object single = self._single
+        cdef Py_ssize_t need, capacity, want
+        if size > PY_SSIZE_T_MAX // 4 - self._filled:
+            raise MemoryError
+        need = self._filled + size
+        capacity = 0 if self._buffer == NULL else ab_capacity(self._buffer)
+        if need > capacity:
+            if not self._filled:
+                want = need  # often the only frame of its batch
+            elif need < MEBIBYTE:
+                want = max(2 * need, 256)
+            else:
+                want = need + need // 2
+            if self._buffer == NULL:
+                self._buffer = ab_new_bytes(NULL, want)
+            else:
+                try:
+                    _PyBytes_Resize(&self._buffer, want)
+                except BaseException:  # the buffer is gone
+                    self._filled = 0
+                    raise
+            if single is not None:
+                memcpy(ab_data(self._buffer), PyBytes_AS_STRING(single), PyBytes_GET_SIZE(single))
+                self._single = None
+        return <octet *>ab_data(self._buffer) + self._filled
