@@ -242,7 +242,8 @@ def judge(role: str, label: str, raw: dict, expected: int, seconds: float) -> di
     """The verdict over one role."""
     cases = {case: raw["cases"][case] for case in sorted(raw["cases"], key=case_key)}
     bad = [c for c, e in cases.items() if e["behavior"] not in GOOD or e["behaviorClose"] not in GOOD]
-    missing = max(0, expected - len(cases))
+    expected = max(expected, len(cases))
+    missing = expected - len(cases)
     return {
         "role": role,
         "flavour": label,

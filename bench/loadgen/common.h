@@ -1,0 +1,95 @@
+// Shared by the load generators: clocks, sockets on loopback, the client side of the WebSocket handshake.
+#ifndef BENCH_COMMON_H
+#define BENCH_COMMON_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIE(...)                                          \
+    do {                                                  \
+        fprintf(stderr, __VA_ARGS__);                     \
+        fprintf(stderr, " (%s)\n", strerror(errno));      \
+        exit(1);                                          \
+    } while (0)
+
+static double seconds_of(clockid_t clock) {
+    struct timespec t;
+    if (clock_gettime(clock, &t)) return 0;
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static double now(void) { return seconds_of(CLOCK_MONOTONIC); }
+
+static double own_cpu(void) { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
+
+// CPU seconds of other processes, given as "pid,pid,...": the kernel's process clock, in nanoseconds.
+static double cpu_of(const char *pids) {
+    double sum = 0;
+    for (const char *p = pids; *p;) {
+        char *end;
+        long pid = strtol(p, &end, 10);
+        if (end == p) DIE("bad pid list %s", pids);
+        sum += seconds_of((clockid_t)((~(uint32_t)pid << 3) | 2));
+        p = *end == ',' ? end + 1 : end;
+    }
+    return sum;
+}
+
+static struct sockaddr_in loopback(int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+}
+
+static int connect_loopback(int port) {
+    int one = 1, s = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = loopback(port);
+    setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(s, (struct sockaddr *)&a, sizeof a)) DIE("connect to port %d", port);
+    return s;
+}
+
+static void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+static void watch(int ep, int op, int fd, void *data, int writable) {
+    struct epoll_event ev = {.events = EPOLLIN | (writable ? EPOLLOUT : 0), .data.ptr = data};
+    if (epoll_ctl(ep, op, fd, &ev)) DIE("epoll_ctl");
+}
+
+// Upgrades a blocking socket; the byte after the response's head is the first one left to read.
+static void ws_upgrade(int fd, int port, const char *path, const char *protocol) {
+    char buf[4096];
+    int n = snprintf(buf, sizeof buf,
+                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
+                     path, port, protocol ? "Sec-WebSocket-Protocol: " : "", protocol ? protocol : "",
+                     protocol ? "\r\n" : "");
+    if (send(fd, buf, n, 0) != n) DIE("send of the handshake");
+    for (int got = 0;;) {
+        if (recv(fd, buf + got, 1, 0) <= 0) DIE("closed during the handshake");
+        buf[++got] = 0;
+        if (got >= 4 && !memcmp(buf + got - 4, "\r\n\r\n", 4)) break;
+        if (got > 4000) DIE("response head too long");
+    }
+    if (strncmp(buf, "HTTP/1.1 101", 12)) DIE("handshake refused: %s", buf);
+}
+
+static void report(uint64_t messages, double elapsed, double load_cpu, double server_cpu) {
+    printf("{\"messages\":%llu,\"elapsed\":%.6f,\"load_cpu\":%.6f,\"server_cpu\":%.6f}\n",
+           (unsigned long long)messages, elapsed, load_cpu, server_cpu);
+}
+#endif
