@@ -1,4 +1,4 @@
-"""Fakes of the router tests: links without sockets, a clock without time, one realm with observers."""
+"""Fakes of the router tests: links without sockets and a clock without time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAIN = {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}
 
 
 class Link:
-    """A client end and the transport of the router's session in one: what the router sends stands in ``sent``."""
+    """A client and the transport of the router's session in one: what the router sends stands in ``sent``."""
 
     def __init__(self, router, codec=None):
         self.codec = codec
@@ -54,10 +54,17 @@ class Link:
 
     def say(self, msg):
         """The client sends ``msg``; what an adapter does with a violation is done."""
-        if self.codec is not None:
-            msg = self.codec.decode_raw(self.codec.encode(msg))
+        return self._arrive(
+            lambda: msg if self.codec is None else self.codec.decode_raw(self.codec.encode(msg))
+        )
+
+    def say_octets(self, data):
+        """The client sends octets."""
+        return self._arrive(lambda: self.codec.decode_raw(data))
+
+    def _arrive(self, decode):
         try:
-            self.session.onMessage(msg)
+            self.session.onMessage(decode())
         except ProtocolError as exc:
             self.session.onProtocolError(exc)
             self.close()

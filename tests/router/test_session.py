@@ -1,15 +1,15 @@
 """The router end of the session lifecycle, and what it does about violations."""
 
 import pytest
-from router.fakes import FEATURES, PLAIN, Clock, Link, assert_aborted, error_of, joined
 
 from autobahn import __version__
 from autobahn.router import RealmObserver, Router
 from autobahn.wamp import message as m
 from autobahn.wamp.exception import ApplicationError
+from router.fakes import FEATURES, PLAIN, Clock, Link, assert_aborted, error_of, joined
 
 
-@pytest.fixture()
+@pytest.fixture
 def router():
     return Router(realms=["realm1", "realm2"])
 

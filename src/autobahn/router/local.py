@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from autobahn.router.router import Router
 from autobahn.wamp.exception import ProtocolError, TransportLost
 from autobahn.wamp.message import Message
+from autobahn.wamp.types import TransportDetails
 
 Schedule = Callable[[Callable[[], None]], object]
 
@@ -33,7 +34,7 @@ class LocalTransport:
 
     codec = None  # messages travel as objects
 
-    def __init__(self, link: _Link, session: LocalSession, details: Any) -> None:
+    def __init__(self, link: _Link, session: LocalSession, details: TransportDetails) -> None:
         self.transport_details = details
         self.session = session
         self.other: LocalTransport  # set by the link
@@ -131,19 +132,27 @@ class _Link:
             end.session.onClose(self._was_clean)
 
 
-def connect_local(
-    router: Router, session: LocalSession, schedule: Schedule, transport_details: Any = None
-) -> LocalTransport:
+def _details(is_server: bool) -> TransportDetails:
+    return TransportDetails(
+        channel_type=TransportDetails.CHANNEL_TYPE_FUNCTION,
+        channel_framing=TransportDetails.CHANNEL_FRAMING_NATIVE,
+        own="local",
+        peer="local",
+        is_server=is_server,
+        is_secure=True,
+    )
+
+
+def connect_local(router: Router, session: LocalSession, schedule: Schedule) -> LocalTransport:
     """``session`` is linked to ``router`` and starts at the next turn; returns its transport.
 
     Args:
         router: the router.
         session: the client session.
         schedule: calls a function soon, like ``loop.call_soon``.
-        transport_details: what both sessions find as ``transport.transport_details``.
     """
     link = _Link(schedule)
-    client_end = LocalTransport(link, session, transport_details)
-    router_end = LocalTransport(link, router.new_session(), transport_details)
+    client_end = LocalTransport(link, session, _details(is_server=False))
+    router_end = LocalTransport(link, router.new_session(), _details(is_server=True))
     link.connect(client_end, router_end)
     return client_end
