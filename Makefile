@@ -1,0 +1,42 @@
+# Everything runs in .venv; the first target that needs it makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check bench conformance docs build clean
+
+$(INSTALLED): pyproject.toml setup.py src/autobahn/websocket/_frames.pyx
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED) check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	AUTOBAHN_PURE=1 $(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python bench/run.py
+
+conformance: $(INSTALLED)
+	$(BIN)/python tests/conformance/run.py --full
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+build: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .coverage*

@@ -1,0 +1,256 @@
+"""Where a component connects to: one validated transport description, and the act of connecting it.
+
+All keys are checked when the description is made, so that a typing error shows up before the first attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import ssl as ssl_module
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.wamp.serializer import SERID_TO_SER
+from autobahn.websocket.util import parse_url
+
+DEFAULT_URL = "ws://127.0.0.1:8080/ws"
+DEFAULT_SERIALIZERS = ("cbor", "json")
+
+_TRANSPORT_KEYS = {
+    "type", "url", "endpoint", "serializers", "serializer", "options", "proxy", "headers", "max_retries",
+    "initial_retry_delay", "retry_delay_growth", "retry_delay_jitter", "max_retry_delay",
+}  # fmt: skip
+_ENDPOINT_KEYS = {"type", "host", "port", "path", "tls", "timeout", "version"}
+_TLS_KEYS = {"hostname", "trust_root"}
+
+
+@dataclasses.dataclass(slots=True)
+class Endpoint:
+    """A socket address: TCP ``host`` and ``port``, or a Unix ``path``; ``ssl`` as asyncio takes it."""
+
+    type: str = "tcp"
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+    ssl: bool | ssl_module.SSLContext | None = None
+    server_hostname: str | None = None
+    timeout: float = 10.0
+
+    async def connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> tuple[Any, Any]:
+        """Open the connection within ``timeout`` seconds; OSError, ssl.SSLError or TimeoutError otherwise."""
+        loop = asyncio.get_running_loop()
+        name = self.server_hostname if self.ssl else None
+        async with asyncio.timeout(self.timeout):
+            if self.type == "unix":
+                return await loop.create_unix_connection(
+                    factory, self.path, ssl=self.ssl or None, server_hostname=name
+                )
+            return await loop.create_connection(
+                factory, self.host, self.port, ssl=self.ssl or None, server_hostname=name
+            )
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}" if self.type == "unix" else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(slots=True)
+class Retry:
+    """When to try a transport again: the first attempt at once, later ones after a growing, jittered delay.
+
+    Delays are drawn uniformly from zero to the current bound ("full jitter"), so that clients that lost one router
+    do not come back together. With ``retry_delay_jitter`` given, they are normally distributed around the bound
+    with that relative deviation instead.
+    """
+
+    max_retries: int = -1
+    initial_retry_delay: float = 1.5
+    retry_delay_growth: float = 1.5
+    retry_delay_jitter: float | None = None
+    max_retry_delay: float = 300.0
+
+    def delays(self, rng: random.Random) -> Iterator[float]:
+        """Seconds to wait before each attempt; ends when no retry is left."""
+        yield 0.0
+        bound = min(self.initial_retry_delay, self.max_retry_delay)
+        retries = 0
+        while self.max_retries < 0 or retries < self.max_retries:
+            if self.retry_delay_jitter is None:
+                yield rng.uniform(0.0, bound)
+            else:
+                yield min(max(0.0, rng.gauss(bound, bound * self.retry_delay_jitter)), self.max_retry_delay)
+            bound = min(bound * self.retry_delay_growth, self.max_retry_delay)
+            retries += 1
+
+
+@dataclasses.dataclass(slots=True)
+class TransportDescription:
+    """One way to reach the router."""
+
+    url: str
+    endpoint: Endpoint
+    serializers: tuple[str, ...] = DEFAULT_SERIALIZERS
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    retry: Retry = dataclasses.field(default_factory=Retry)
+
+    async def connect(self, session_factory: Callable[[], Any]) -> Any:
+        """Connect, and return the WebSocket protocol once it is open and drives the session.
+
+        OSError, ssl.SSLError or TimeoutError when the server cannot be reached; ConnectionError when it refuses the
+        WebSocket handshake.
+        """
+        serializers = [SERID_TO_SER[name]() for name in self.serializers]
+        factory = WampWebSocketClientFactory(
+            session_factory, url=self.url, serializers=serializers, headers=self.headers or None
+        )
+        factory.setProtocolOptions(**self.options)
+        _, protocol = await self.endpoint.connect(factory)
+        try:
+            await asyncio.wait({protocol.is_open, protocol.is_closed}, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            protocol.dropConnection(abort=True)
+            raise
+        if not protocol.is_open.done():
+            raise ConnectionError(protocol.wasNotCleanReason or "the connection was closed during the handshake")
+        return protocol
+
+
+def parse_transports(transports: Any) -> list[TransportDescription]:
+    """The descriptions for a `Component`'s ``transports`` argument; ValueError names what is wrong."""
+    if transports is None:
+        transports = [DEFAULT_URL]
+    elif isinstance(transports, str | Mapping):
+        transports = [transports]
+    elif not isinstance(transports, list | tuple):
+        raise ValueError(f"expected transports as a URL, a dict or a list of them, got {type(transports).__name__}")
+    if not transports:
+        raise ValueError("expected at least one transport, got an empty list")
+    return [_parse_transport(index, item) for index, item in enumerate(transports)]
+
+
+def _parse_transport(index: int, item: Any) -> TransportDescription:
+    where = f"transport {index}"
+    if isinstance(item, str):
+        item = {"url": item}
+    if not isinstance(item, Mapping):
+        raise ValueError(f"{where}: expected a URL or a dict, got {type(item).__name__}")
+    _known(where, item, _TRANSPORT_KEYS)
+    kind = item.get("type", "websocket")
+    if kind == "rawsocket":
+        raise ValueError(f"{where}: type 'rawsocket' is not available in this release, use 'websocket'")
+    if kind != "websocket":
+        raise ValueError(f"{where}: expected type 'websocket' or 'rawsocket', got {kind!r}")
+    if item.get("proxy") is not None:
+        raise ValueError(f"{where}: 'proxy' is not available in this release")
+    url = item.get("url")
+    if not isinstance(url, str):
+        raise ValueError(f"{where}: expected 'url' as a ws:// or wss:// URL, got {url!r}")
+    try:
+        secure, host, port, *_ = parse_url(url)
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from None
+    return TransportDescription(
+        url=url,
+        endpoint=_parse_endpoint(where, item.get("endpoint"), secure, host, port),
+        serializers=_parse_serializers(where, item.get("serializers")),
+        options=_parse_options(where, item.get("options")),
+        headers=dict(_typed(where, "headers", item.get("headers") or {}, Mapping)),
+        retry=_parse_retry(where, item),
+    )
+
+
+def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int) -> Endpoint:
+    where = f"{where}, endpoint"
+    if item is None:
+        return Endpoint(host=host, port=port, ssl=secure or None, server_hostname=host if secure else None)
+    _typed(where, "endpoint", item, Mapping)
+    _known(where, item, _ENDPOINT_KEYS)
+    tls, name = _parse_tls(where, item.get("tls", secure or None))
+    timeout = _number(where, "timeout", item.get("timeout", 10), 0)
+    kind = item.get("type")
+    if kind == "unix":
+        if "host" in item or "port" in item:
+            raise ValueError(f"{where}: expected 'path' for type 'unix', got 'host' or 'port'")
+        path = _typed(where, "path", item.get("path"), str)
+        return Endpoint("unix", path=path, ssl=tls, server_hostname=name or host, timeout=timeout)
+    if kind != "tcp":
+        raise ValueError(f"{where}: expected type 'tcp' or 'unix', got {kind!r}")
+    if "path" in item:
+        raise ValueError(f"{where}: expected 'host' and 'port' for type 'tcp', got 'path'")
+    tcp_host = _typed(where, "host", item.get("host"), str)
+    tcp_port = _typed(where, "port", item.get("port"), int)
+    return Endpoint("tcp", tcp_host, tcp_port, ssl=tls, server_hostname=name or tcp_host, timeout=timeout)
+
+
+def _parse_tls(where: str, tls: Any) -> tuple[bool | ssl_module.SSLContext | None, str | None]:
+    if tls is None or isinstance(tls, bool):
+        return tls or None, None
+    if isinstance(tls, ssl_module.SSLContext):
+        return tls, None
+    if not isinstance(tls, Mapping):
+        raise ValueError(f"{where}: expected 'tls' as bool, ssl.SSLContext or dict, got {type(tls).__name__}")
+    _known(f"{where}, tls", tls, _TLS_KEYS)
+    return ssl_module.create_default_context(cafile=tls.get("trust_root")), tls.get("hostname")
+
+
+def _parse_serializers(where: str, names: Any) -> tuple[str, ...]:
+    if names is None:
+        return DEFAULT_SERIALIZERS
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"{where}: expected 'serializers' as a list of ids, got {names!r}")
+    for name in names:
+        if name not in SERID_TO_SER:
+            known = ", ".join(SERID_TO_SER)
+            raise ValueError(f"{where}: expected 'serializers' out of {known}, got {name!r}")
+    return tuple(names)
+
+
+def _parse_options(where: str, options: Any) -> dict[str, Any]:
+    """Protocol options in camelCase; snake_case names are accepted."""
+    if options is None:
+        return {}
+    _typed(where, "options", options, Mapping)
+    camel = {}
+    for key, value in options.items():
+        head, *rest = str(key).split("_")
+        camel[head + "".join(part.capitalize() for part in rest)] = value
+    try:  # a factory without a connection knows the names and the types
+        WampWebSocketClientFactory(lambda: None).setProtocolOptions(**camel)
+    except (TypeError, ValueError, AssertionError) as exc:
+        raise ValueError(f"{where}, options: {exc}") from None
+    return camel
+
+
+def _parse_retry(where: str, item: Mapping[str, Any]) -> Retry:
+    retry = Retry()
+    for field in dataclasses.fields(Retry):
+        value = item.get(field.name)
+        if value is None:
+            continue
+        minimum = {"max_retries": -1, "retry_delay_growth": 1}.get(field.name, 0)
+        _number(where, field.name, value, minimum)
+        if field.name == "max_retries" and not isinstance(value, int):
+            raise ValueError(f"{where}: expected 'max_retries' as int, got {value!r}")
+        setattr(retry, field.name, value)
+    return retry
+
+
+def _known(where: str, item: Mapping[str, Any], allowed: set[str]) -> None:
+    for key in item:
+        if key not in allowed:
+            raise ValueError(f"{where}: expected keys out of {', '.join(sorted(allowed))}, got {key!r}")
+
+
+def _typed(where: str, key: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{where}: expected {key!r} as {kind.__name__}, got {value!r}")
+    return value
+
+
+def _number(where: str, key: str, value: Any, minimum: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+        raise ValueError(f"{where}: expected {key!r} as a number >= {minimum}, got {value!r}")
+    return value

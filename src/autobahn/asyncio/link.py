@@ -1,0 +1,140 @@
+"""A WAMP transport: one session object on one message-framing protocol (WebSocket; RawSocket later)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from autobahn.exception import PayloadExceededError
+from autobahn.log import printable
+from autobahn.wamp.exception import ProtocolError, TransportLost
+from autobahn.wamp.message import Message
+
+log = logging.getLogger("autobahn.wamp")
+
+
+class Channel(Protocol):
+    """What a link needs of the protocol that frames its messages."""
+
+    is_closed: Any
+    peer: Any
+
+    def channel_send(self, data: bytes, binary: bool) -> None:
+        """Send one message."""
+
+    def channel_open(self) -> bool:
+        """Whether messages can be sent."""
+
+    def channel_close(self, code: int, reason: str | None) -> None:
+        """Close in order (1000), or because of an error."""
+
+    def channel_details(self) -> Any:
+        """The `TransportDetails`."""
+
+
+class WampLink:
+    """The transport object that a session gets in ``onOpen`` and sends its messages with."""
+
+    __slots__ = ("_decode", "batched", "channel", "codec", "serializer", "session")
+
+    def __init__(self, channel: Channel, session: Any, serializer: Any) -> None:
+        self.channel = channel
+        self.session = session
+        self.serializer = serializer
+        self.codec = serializer.codec
+        self.batched: bool = serializer.batched
+        self._decode: Callable[[bytes], Message] = (
+            self.codec.decode_raw if getattr(session, "raw_payload", False) else self.codec.decode
+        )
+
+    # ---- for the session --------------------------------------------------------------------------------
+
+    def send(self, msg: Message) -> None:
+        """Serialize and send ``msg``; TransportLost, SerializationError or PayloadExceededError otherwise."""
+        self.send_encoded(self.codec.encode(msg))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Send a message that is serialized with ``codec`` already."""
+        channel = self.channel
+        if not channel.channel_open():
+            raise TransportLost("expected an open transport, got one that is closed or closing")
+        if self.batched:
+            data = self.serializer.batch(data)
+        channel.channel_send(data, self.codec.binary)
+
+    def isOpen(self) -> bool:
+        """Whether messages can be sent."""
+        return self.session is not None and self.channel.channel_open()
+
+    def close(self) -> None:
+        """Close the transport in order; ``onClose`` of the session follows."""
+        self.channel.channel_close(1000, None)
+
+    def abort(self) -> None:
+        """Close the transport without waiting for anything."""
+        self.channel.channel_close(1001, None)
+
+    @property
+    def is_closed(self) -> Any:
+        """A future that is done when the transport is closed."""
+        return self.channel.is_closed
+
+    @property
+    def serializer_id(self) -> str:
+        """The id of the serializer in use, like "cbor.batched"."""
+        return str(self.serializer.SERIALIZER_ID)
+
+    @property
+    def transport_details(self) -> Any:
+        """The `TransportDetails` of the connection."""
+        return self.channel.channel_details()
+
+    # ---- for the protocol ---------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """The channel is open: hand this link to the session; an error in it closes the channel (1011)."""
+        try:
+            self.session.onOpen(self)
+        except Exception as exc:
+            self._internal_error(exc)
+
+    def receive(self, data: bytes, binary: bool) -> None:
+        """One message of the channel, for the session."""
+        session = self.session
+        if session is None:
+            return
+        try:
+            if binary is not self.codec.binary:
+                expected, got = ("binary", "text") if self.codec.binary else ("text", "binary")
+                raise ProtocolError(f"expected {expected} messages for {self.codec.name}, got a {got} one")
+            if self.batched:
+                for part in self.serializer.split(data):
+                    session.onMessage(self._decode(part))
+            else:
+                session.onMessage(self._decode(data))
+        except ProtocolError as exc:
+            self._violation(exc)
+        except TransportLost:
+            pass  # closed while its last messages were processed
+        except Exception as exc:
+            self._internal_error(exc)
+
+    def closed(self, was_clean: bool) -> None:
+        """The channel is gone; the session hears of it once."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.onClose(was_clean)
+
+    def _violation(self, exc: ProtocolError) -> None:
+        """The one place where a violation of the peer becomes ABORT and the end of the transport."""
+        log.warning("WAMP protocol violation by %s: %s", self.channel.peer, printable(str(exc)))
+        try:
+            self.session.onProtocolError(exc)
+        except (TransportLost, PayloadExceededError):
+            pass  # the peer is gone already
+        self.channel.channel_close(1002, f"WAMP Protocol Error ({exc})")
+
+    def _internal_error(self, exc: Exception) -> None:
+        log.error("error while processing a WAMP message of %s", self.channel.peer, exc_info=exc)
+        self.channel.channel_close(1011, f"WAMP Internal Error ({type(exc).__name__})")

@@ -1,0 +1,150 @@
+"""The WAMP router on asyncio: listening, in-process sessions, orderly shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from autobahn.asyncio.loops import signals_call
+from autobahn.asyncio.runtime import AsyncioRuntime
+from autobahn.asyncio.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
+from autobahn.router import Router as RouterCore
+from autobahn.router.local import connect_local
+from autobahn.websocket.types import ConnectionDeny
+from autobahn.websocket.util import create_url, parse_url
+
+__all__ = ("Router", "serve")
+
+DEFAULT_URL = "ws://127.0.0.1:8080/ws"
+CLOSE_TIMEOUT = 5.0  # seconds for the links to close after GOODBYE
+
+log = logging.getLogger("autobahn.router")
+
+
+class RouterProtocol(WampWebSocketServerProtocol):
+    """A client's WebSocket; only the router's own path is served."""
+
+    def onConnect(self, request: Any) -> Any:
+        path = self.factory.router_path
+        if request.path != path:
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, f"expected the path {path}, got {request.path}")
+        return super().onConnect(request)
+
+
+class Router:
+    """A WAMP router: ``async with Router() as router:`` listens at ``router.url`` until the block ends.
+
+    ``url``: where to listen (port 0: any free port), or None for in-process sessions only. ``realms``: their names;
+    with ``auto_realms`` any realm a client asks for is made. Leaving the block says GOODBYE
+    (``wamp.close.system_shutdown``) to all sessions and closes all connections.
+    """
+
+    def __init__(
+        self,
+        url: str | None = "ws://127.0.0.1:0/ws",
+        *,
+        realms: Iterable[str] = ("realm1",),
+        auto_realms: bool = False,
+        hello_timeout: float = 5.0,
+    ) -> None:
+        self._listen_url = url
+        self._realms = tuple(realms)
+        self._auto_realms = auto_realms
+        self._hello_timeout = hello_timeout
+        self._core: RouterCore | None = None
+        self._server: asyncio.Server | None = None
+        self._locals: list[Any] = []
+        self.url: str | None = None  # where it listens, with the real port; set by start()
+
+    @property
+    def core(self) -> RouterCore:
+        """The router without I/O; RuntimeError before `start`."""
+        if self._core is None:
+            raise RuntimeError("expected a started router, got one that is not running")
+        return self._core
+
+    def new_session(self) -> Any:
+        """A session object for one more client link: the session factory of any WAMP transport."""
+        return self.core.new_session()
+
+    def attach(self, session: Any) -> None:
+        """Connect a client session in this process, without socket and serialization; it joins its realm."""
+        loop = asyncio.get_running_loop()
+        connect_local(self.core, session, loop.call_soon)
+        self._locals.append(session)
+
+    async def start(self) -> None:
+        """The router listens; OSError when it cannot."""
+        loop = asyncio.get_running_loop()
+        self._core = RouterCore(
+            realms=self._realms,
+            auto_realms=self._auto_realms,
+            hello_timeout=self._hello_timeout,
+            runtime=AsyncioRuntime(loop),
+        )
+        if self._listen_url is None:
+            return
+        secure, host, port, _, path, _ = parse_url(self._listen_url)
+        if secure:
+            raise ValueError(f"expected a ws:// URL to listen at, got {self._listen_url}")
+        factory = WampWebSocketServerFactory(self._core.new_session, url=self._listen_url)
+        factory.protocol = RouterProtocol
+        factory.router_path = path
+        if host == "unix":
+            self._server = await loop.create_unix_server(factory, str(port))
+            self.url = self._listen_url
+        else:
+            self._server = await loop.create_server(factory, host, int(port))
+            real_port = self._server.sockets[0].getsockname()[1]
+            factory.externalPort = real_port
+            self.url = create_url(host, real_port, path=path)
+
+    async def close(self) -> None:
+        """Every session got GOODBYE and every connection is closed; idempotent.
+
+        Order: no new connections; GOODBYE to all; wait for their answers at most 5 s; close what is left.
+        """
+        if self._core is None:
+            return
+        core, server = self._core, self._server
+        if server is not None:
+            server.close()
+        core.shutdown()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                while core.links:
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            for link in list(core.links):
+                link.abort()
+        if server is not None:
+            await server.wait_closed()
+        self._core = self._server = None
+
+    async def __aenter__(self) -> Router:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def serve(router: Router, announce: Any = None) -> None:
+    """Run ``router`` until SIGINT or SIGTERM; ``announce(router)`` is called when it listens."""
+    stop = asyncio.Event()
+
+    def stopping(number: signal.Signals) -> None:
+        log.info("stopping on %s: GOODBYE to %d sessions", number.name, router.core.sessions)
+        stop.set()
+
+    with signals_call(asyncio.get_running_loop(), stopping):
+        async with router:
+            if announce is not None:
+                announce(router)
+            await stop.wait()

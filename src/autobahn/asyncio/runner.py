@@ -1,0 +1,147 @@
+"""`ApplicationRunner`: host one session over WAMP-over-WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+from typing import Any
+
+from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
+from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.log import Log
+from autobahn.wamp.types import ComponentConfig
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponse, PerMessageDeflateResponseAccept
+from autobahn.websocket.util import parse_url
+
+LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told to stop
+
+
+class ApplicationRunner:
+    """Connects one session to the router at ``url`` and runs it until the connection is closed.
+
+    ``url``: a ``ws://`` or ``wss://`` URL. ``ssl``: True, False or an `ssl.SSLContext`; default by the URL.
+    ``headers``: additional HTTP headers for the opening handshake. ``serializers``: default all.
+    """
+
+    log = Log("autobahn.runner")
+
+    def __init__(
+        self,
+        url: str,
+        realm: str | None = None,
+        extra: Any = None,
+        serializers: Any = None,
+        ssl: ssl_module.SSLContext | bool | None = None,
+        proxy: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        for name, value, kinds in (("url", url, str), ("realm", realm, str), ("proxy", proxy, dict), ("headers", headers, dict)):
+            if not isinstance(value, kinds) and not (value is None and name != "url"):
+                raise TypeError(f"expected {name} of type {kinds.__name__}, got {type(value).__name__}")
+        if proxy is not None:
+            raise ValueError("expected no proxy: proxies are not available in this release")
+        self.url = url
+        self.realm = realm
+        self.extra = extra if extra is not None else {}
+        self.serializers = serializers
+        self.ssl = ssl
+        self.proxy = proxy
+        self.headers = headers
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: Any = None
+        self._protocol: Any = None
+
+    def stop(self) -> None:
+        """Leave the realm and close the connection; `run` returns then. Does nothing when not running."""
+        if self._loop is not None and self._protocol is not None:
+            self._leaving = self._loop.create_task(self._leave(), name="autobahn runner stop")
+
+    def run(self, make: Any, start_loop: bool = True, log_level: str | None = "info") -> Any:
+        """Connect, and run ``make(ComponentConfig(realm, extra))`` (or ``make`` itself if not callable) as session.
+
+        Returns None when the connection is closed, after SIGINT or SIGTERM (the session leaves in order), or when the
+        session stops the loop. OSError when the router cannot be reached. With ``start_loop=False`` returns a coroutine
+        that connects and gives ``(transport, protocol)``.
+        """
+        secure, host, port, *_ = parse_url(self.url)
+        ssl = self._ssl(secure)
+
+        def session_factory() -> Any:
+            config = ComponentConfig(self.realm, self.extra)
+            self._session = make(config) if callable(make) else make
+            return self._session
+
+        factory = self._factory(session_factory)
+        loop = get_or_create_event_loop()
+        if host == "unix":
+            connecting = loop.create_unix_connection(factory, str(port), ssl=ssl or None)
+        else:
+            connecting = loop.create_connection(factory, host, int(port), ssl=ssl or None)
+        if not start_loop:
+            return connecting
+        start_logging(log_level)
+        self._run(loop, connecting)
+        return None
+
+    def _run(self, loop: asyncio.AbstractEventLoop, connecting: Any) -> None:
+        self._loop = loop
+        try:
+            _, self._protocol = loop.run_until_complete(connecting)
+            self._protocol.is_closed.add_done_callback(lambda _: loop.call_soon(loop.stop))
+            with signals_call(loop, lambda _: self.stop()):
+                loop.run_forever()
+            loop.run_until_complete(self._leave())  # the session may have stopped the loop itself
+        finally:
+            self._loop = self._protocol = None
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _leave(self) -> None:
+        """Leave the realm if joined, close the connection, let the last callbacks run, end what still runs."""
+        protocol, session = self._protocol, self._session
+        if protocol is None:
+            return
+        if session is not None and session.is_attached():
+            session.leave()
+        elif not protocol.is_closed.done():
+            protocol.sendClose(1000)
+        await asyncio.wait({protocol.is_closed}, timeout=LEAVE_TIMEOUT)
+        if not protocol.is_closed.done():
+            protocol.dropConnection(abort=True)
+        runtime = getattr(session, "_runtime", None)
+        if runtime is not None:
+            await runtime.finish(1.0)
+
+    def _ssl(self, secure: bool) -> ssl_module.SSLContext | bool:
+        if self.ssl is None:
+            return secure
+        if self.ssl and not secure:
+            raise RuntimeError(
+                'ssl argument value passed to ApplicationRunner conflicts with the "ws:" prefix of the url argument. '
+                'Did you mean to use "wss:"?'
+            )
+        return self.ssl
+
+    def _factory(self, session_factory: Any) -> WampWebSocketClientFactory:
+        factory = WampWebSocketClientFactory(
+            session_factory, url=self.url, serializers=self.serializers, headers=self.headers
+        )
+
+        def accept(response: Any) -> Any:
+            return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+
+        factory.setProtocolOptions(
+            maxFramePayloadSize=1048576,
+            maxMessagePayloadSize=1048576,
+            autoFragmentSize=65536,
+            failByDrop=False,
+            openHandshakeTimeout=2.5,
+            closeHandshakeTimeout=1.0,
+            tcpNoDelay=True,
+            autoPingInterval=10.0,
+            autoPingTimeout=5.0,
+            autoPingSize=12,
+            perMessageCompressionOffers=[PerMessageDeflateOffer()],
+            perMessageCompressionAccept=accept,
+        )
+        return factory

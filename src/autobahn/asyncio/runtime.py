@@ -1,0 +1,89 @@
+"""The asyncio side of `autobahn.wamp.runtime.Runtime`: futures, tasks and timers of one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+log = logging.getLogger("autobahn.wamp")
+
+_EAGER = sys.version_info >= (3, 12)
+
+
+class CancellableFuture(asyncio.Future[Any]):
+    """A future that says when its waiter gives up, without the cost of a done callback."""
+
+    on_cancel: Callable[[], None] | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled and self.on_cancel is not None:
+            self.on_cancel()
+        return cancelled
+
+
+class AsyncioRuntime:
+    """Runs the coroutines of one session (or component) and remembers which tasks are its own."""
+
+    __slots__ = ("_tasks", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop if loop is not None else asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def create_future(self, on_cancel: Callable[[], None] | None = None) -> asyncio.Future[Any]:
+        """A pending future; ``on_cancel`` is called when its waiter cancels it."""
+        if on_cancel is None:
+            return self.loop.create_future()
+        future = CancellableFuture(loop=self.loop)
+        future.on_cancel = on_cancel
+        return future
+
+    def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run ``coro`` as a task of ours; an error that escapes it is logged once."""
+        if _EAGER and asyncio._get_running_loop() is self.loop:
+            task = asyncio.eager_task_factory(self.loop, coro, name=name)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            task = self.loop.create_task(coro, name=name)
+        if task.done():
+            self._finished(task)
+        else:
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+        return task  # type: ignore[no-any-return,unused-ignore]
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.report(f"While running {task.get_name()}", task.exception())
+
+    def gather(self, *awaitables: Awaitable[Any], return_exceptions: bool = False) -> asyncio.Future[list[Any]]:
+        """A future of all results in order."""
+        return asyncio.gather(*awaitables, return_exceptions=return_exceptions)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call ``callback`` in the next turn of the loop."""
+        self.loop.call_soon(callback, *args)
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+        """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
+        return self.loop.call_later(delay, callback, *args)
+
+    def report(self, message: str, exc: BaseException | None, **context: Any) -> None:
+        """Log an error of user code once, with its traceback and where it happened."""
+        where = ", ".join(f"{key}={value}" for key, value in context.items() if value is not None)
+        log.error("%s%s", message, f" ({where})" if where else "", exc_info=exc)
+
+    async def finish(self, grace: float = 0.0) -> None:
+        """Give the tasks still running ``grace`` seconds, then cancel them and wait for their end."""
+        current = asyncio.current_task()
+        tasks = {task for task in self._tasks if task is not current}
+        if tasks and grace:
+            _, tasks = await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

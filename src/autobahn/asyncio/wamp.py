@@ -1,0 +1,128 @@
+"""WAMP sessions for asyncio: `ApplicationSession`, `Session` and `ApplicationRunner`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.asyncio.runner import ApplicationRunner
+from autobahn.asyncio.runtime import AsyncioRuntime
+from autobahn.log import Log
+from autobahn.wamp.session import ClientSession
+from autobahn.wamp.types import ComponentConfig
+
+__all__ = ("ApplicationRunner", "ApplicationSession", "ApplicationSessionFactory", "Session")
+
+
+class ApplicationSession(ClientSession):
+    """A WAMP session on asyncio, with overridable camelCase callbacks.
+
+    Callbacks run in this order: ``onConnect`` (default: join ``config.realm``), ``onChallenge`` when the router asks,
+    ``onWelcome``, ``onJoin(details)``, ``onLeave(details)`` (default: disconnect), ``onDisconnect``.
+    Each may be a plain or an ``async`` method.
+    """
+
+    log = Log("autobahn.wamp")
+
+    def onOpen(self, transport: Any) -> None:
+        if self._runtime is None:
+            self._runtime = AsyncioRuntime()
+        super().onOpen(transport)
+
+
+class ApplicationSessionFactory:
+    """Makes sessions: ``session`` is the class, called with the config."""
+
+    session: Any = ApplicationSession
+
+    def __init__(self, config: ComponentConfig | None = None) -> None:
+        self.config = config if config is not None else ComponentConfig(realm="realm1")
+
+    def __call__(self) -> Any:
+        """A new session whose ``factory`` attribute is this factory."""
+        session = self.session(self.config)
+        session.factory = self
+        return session
+
+
+class Session(ApplicationSession):
+    """A WAMP session on asyncio with authenticators and snake_case callbacks; what `Component` creates."""
+
+    def __init__(self, config: ComponentConfig | None = None, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self._authenticators: dict[str, Any] = {}
+
+    def add_authenticator(self, authenticator: Any) -> None:
+        """Offer ``authenticator`` (its ``name`` is the method) when joining.
+
+        All authenticators of a session must agree on ``authid`` and ``authrole``, and on equal values for
+        ``authextra`` keys that several of them set; ValueError otherwise.
+        """
+        for other in self._authenticators.values():
+            for key in ("authid", "authrole"):
+                mine, theirs = authenticator._args.get(key), other._args.get(key)
+                if mine is not None and theirs is not None and mine != theirs:
+                    raise ValueError(f"Inconsistent {key}: expected {theirs!r} as in {other.name}, got {mine!r}")
+            for key, value in (authenticator.authextra or {}).items():
+                if (other.authextra or {}).get(key, value) != value:
+                    raise ValueError(f"Inconsistent authextra: {key!r} differs from that of {other.name}")
+        self._authenticators[authenticator.name] = authenticator
+
+    def onConnect(self) -> Any:
+        if not self._authenticators:
+            return self.on_connect()
+        authextra: dict[str, Any] = {}
+        authid = authrole = None
+        for authenticator in self._authenticators.values():
+            authextra.update(authenticator.authextra or {})
+            authid = authenticator._args.get("authid") or authid
+            authrole = authenticator._args.get("authrole") or authrole
+        self.join(
+            self.config.realm,
+            authmethods=list(self._authenticators),
+            authid=authid,
+            authrole=authrole,
+            authextra=authextra or None,
+        )
+        return None
+
+    def onChallenge(self, challenge: Any) -> Any:
+        try:
+            authenticator = self._authenticators[challenge.method]
+        except KeyError:
+            offered = ", ".join(self._authenticators) or "none"
+            raise RuntimeError(f"expected a challenge for a method offered ({offered}), got {challenge.method}") from None
+        return authenticator.on_challenge(self, challenge)
+
+    def onWelcome(self, welcome: Any) -> Any:
+        authenticator = self._authenticators.get(welcome.details.get("authmethod"))
+        if authenticator is not None:
+            refusal = authenticator.on_welcome(self, welcome.details.get("authextra"))
+            if refusal is not None:
+                return refusal
+        return self.on_welcome(welcome)
+
+    def onJoin(self, details: Any) -> Any:
+        return self.on_join(details)
+
+    def onLeave(self, details: Any) -> Any:
+        return self.on_leave(details)
+
+    def onDisconnect(self) -> Any:
+        return self.on_disconnect()
+
+    def on_connect(self) -> Any:
+        """The transport is open and no authenticator is set. Default: join ``config.realm``."""
+        self.join(self.config.realm)
+
+    def on_welcome(self, welcome_msg: Any) -> Any:
+        """WELCOME was received; return an error text to refuse the session, or None."""
+
+    def on_join(self, details: Any) -> Any:
+        """The session is joined."""
+
+    def on_leave(self, details: Any) -> Any:
+        """The session has ended. Default: close the transport."""
+        self.disconnect()
+
+    def on_disconnect(self) -> Any:
+        """The transport is gone."""

@@ -1,0 +1,178 @@
+"""WAMP over WebSocket for asyncio (WAMP "WebSocket Transport")."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
+from autobahn.asyncio.link import WampLink
+from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
+from autobahn.wamp.serializer import default_serializers
+from autobahn.wamp.types import TransportDetails
+from autobahn.websocket.types import ConnectionDeny
+
+__all__ = (
+    "WampWebSocketClientFactory",
+    "WampWebSocketClientProtocol",
+    "WampWebSocketServerFactory",
+    "WampWebSocketServerProtocol",
+)
+
+
+class WampWebSocketServerProtocol(WebSocketServerProtocol):
+    """A WebSocket connection that carries WAMP; the server's side."""
+
+    STRICT_PROTOCOL_NEGOTIATION = True
+    """Whether a client must offer a WAMP subprotocol; otherwise ``wamp.2.json`` is assumed."""
+
+    _link: WampLink | None = None
+    _serializer: Any = None
+
+    def onConnect(self, request: Any) -> Any:
+        """Choose the first subprotocol of the client that is served here; HTTP 400 when there is none."""
+        known = self.factory._serializers
+        for name in request.protocols:
+            if name in known:
+                self._serializer = known[name]
+                return name
+        if not self.STRICT_PROTOCOL_NEGOTIATION and "wamp.2.json" in known:
+            self._serializer = known["wamp.2.json"]
+            return None
+        offered = ", ".join(request.protocols) or "none"
+        raise ConnectionDeny(
+            ConnectionDeny.BAD_REQUEST,
+            f"This server only speaks WebSocket subprotocols {', '.join(known)}; offered: {offered}",
+        )
+
+    def onOpen(self) -> None:
+        self._link = open_link(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._link is not None:
+            self._link.receive(payload, isBinary)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._link is not None:
+            self._link.closed(wasClean)
+
+    def channel_send(self, data: bytes, binary: bool) -> None:
+        self.sendMessage(data, binary)
+
+    def channel_open(self) -> bool:
+        return self.state == self.STATE_OPEN
+
+    def channel_close(self, code: int, reason: str | None) -> None:
+        close_channel(self, code, reason)
+
+    def channel_details(self) -> TransportDetails:
+        return details_of(self, self._serializer, is_server=True)
+
+
+class WampWebSocketClientProtocol(WebSocketClientProtocol):
+    """A WebSocket connection that carries WAMP; the client's side."""
+
+    _link: WampLink | None = None
+    _serializer: Any = None
+
+    def onConnect(self, response: Any) -> None:
+        """Take the serializer the server chose; the connection fails when it chose none that was offered."""
+        known = self.factory._serializers
+        name = response.protocol
+        if name not in known:
+            raise ConnectionError(f"expected the server to choose one of {', '.join(known)}, got {name}")
+        self._serializer = known[name]
+
+    def onOpen(self) -> None:
+        self._link = open_link(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._link is not None:
+            self._link.receive(payload, isBinary)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._link is not None:
+            self._link.closed(wasClean)
+
+    def channel_send(self, data: bytes, binary: bool) -> None:
+        self.sendMessage(data, binary)
+
+    def channel_open(self) -> bool:
+        return self.state == self.STATE_OPEN
+
+    def channel_close(self, code: int, reason: str | None) -> None:
+        close_channel(self, code, reason)
+
+    def channel_details(self) -> TransportDetails:
+        return details_of(self, self._serializer, is_server=False)
+
+
+class WampWebSocketServerFactory(WebSocketServerFactory):
+    """Makes WAMP-over-WebSocket server protocols.
+
+    ``factory`` is called without arguments for the session of each connection: a router's ``new_session``, or
+    anything that returns a session object. A session object itself may be given for a single connection.
+    ``serializers``: the serializers to speak (default: all), in order of preference.
+    """
+
+    protocol = WampWebSocketServerProtocol
+
+    def __init__(self, factory: Any, *args: Any, serializers: Iterable[Any] | None = None, **kwargs: Any) -> None:
+        self._factory = factory
+        self._serializers = subprotocols(serializers)
+        kwargs.setdefault("protocols", list(self._serializers))
+        super().__init__(*args, **kwargs)
+
+
+class WampWebSocketClientFactory(WebSocketClientFactory):
+    """Makes WAMP-over-WebSocket client protocols; ``factory`` and ``serializers`` as for the server."""
+
+    protocol = WampWebSocketClientProtocol
+
+    def __init__(self, factory: Any, *args: Any, serializers: Iterable[Any] | None = None, **kwargs: Any) -> None:
+        self._factory = factory
+        self._serializers = subprotocols(serializers)
+        kwargs.setdefault("protocols", list(self._serializers))
+        super().__init__(*args, **kwargs)
+
+
+def subprotocols(serializers: Iterable[Any] | None) -> dict[str, Any]:
+    """Serializer by WebSocket subprotocol, in order of preference."""
+    chosen = default_serializers() if serializers is None else list(serializers)
+    return {f"wamp.2.{serializer.SERIALIZER_ID}": serializer for serializer in chosen}
+
+
+def open_link(protocol: Any) -> WampLink:
+    """A link between ``protocol`` and the session its factory makes, open."""
+    make = protocol.factory._factory
+    is_session = hasattr(make, "onMessage") and not inspect.isclass(make)
+    link = WampLink(protocol, make if is_session else make(), protocol._serializer)
+    link.open()
+    return link
+
+
+def close_channel(protocol: Any, code: int, reason: str | None) -> None:
+    """Close ``protocol`` in order with 1000, or fail it with another code."""
+    if code == 1000:
+        if protocol.state in (protocol.STATE_OPEN, protocol.STATE_CLOSING):
+            protocol.sendClose(1000, reason)
+    elif code == 1001:
+        protocol.dropConnection(abort=True)
+    else:
+        protocol.fail(code, reason)
+
+
+def details_of(protocol: Any, serializer: Any, is_server: bool) -> TransportDetails:
+    """What is known of the connection under a WAMP transport."""
+    transport = protocol.transport
+    secure = transport is not None and transport.get_extra_info("ssl_object") is not None
+    return TransportDetails(
+        channel_type=TransportDetails.CHANNEL_TYPE_TLS if secure else TransportDetails.CHANNEL_TYPE_TCP,
+        channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
+        peer=protocol.peer,
+        is_server=is_server,
+        is_secure=secure,
+        own_pid=None,
+        websocket_protocol=f"wamp.2.{serializer.SERIALIZER_ID}",
+    )

@@ -1,0 +1,544 @@
+"""The client end of a WAMP session, without I/O.
+
+`ClientSession` joins and leaves a realm over a transport it is given, keeps the one book of pending requests, and
+runs the user's lifecycle callbacks in their documented order. Calls and events live in `calls.Rpc` and
+`events.PubSub`; messages reach them through one table keyed by message code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from autobahn.wamp import lifecycle, message
+from autobahn.wamp.calls import Rpc
+from autobahn.wamp.events import PubSub
+from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
+from autobahn.wamp.failure import Failure
+from autobahn.wamp.lifecycle import State
+from autobahn.wamp.message import MAX_ID, Message
+from autobahn.wamp.role import client_roles
+from autobahn.wamp.runtime import Runtime
+from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails
+from autobahn.wamp.uri import declared_error_uri
+
+EVENTS = ("connect", "disconnect", "join", "leave", "ready")
+GOODBYE_TIMEOUT = 5.0  # seconds a router has to answer our GOODBYE before the transport is closed
+
+
+async def settle(value: Any) -> Any:
+    """The result of ``value``, awaited when it is awaitable."""
+    if isinstance(value, Awaitable):
+        return await value
+    return value
+
+
+class Request:
+    """One request of ours that the router has not answered yet."""
+
+    __slots__ = ("code", "future", "info", "timer")
+
+    def __init__(self, code: int, future: Any, info: Any = None) -> None:
+        self.code = code
+        self.future = future
+        self.info = info
+        self.timer: Any = None
+
+    def fail(self, exc: BaseException) -> None:
+        """Settle the request with ``exc`` unless its future is settled (or cancelled) already."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.future.done():
+            self.future.set_exception(exc)
+            self.future.exception()  # a caller that no longer waits is no error
+
+    def finish(self, value: Any) -> None:
+        """Settle the request with ``value`` unless its future is settled already."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+class ClientSession:
+    """A WAMP client session; the base of `ApplicationSession` and `Session`.
+
+    A transport drives it through ``onOpen``, ``onMessage``, ``onProtocolError`` and ``onClose``. Users override the
+    callbacks ``onConnect``, ``onChallenge``, ``onWelcome``, ``onJoin``, ``onLeave``, ``onDisconnect`` (plain or
+    ``async``) and ``onUserError``.
+    """
+
+    raw_payload = False
+
+    def __init__(self, config: ComponentConfig | None = None, *, runtime: Runtime | None = None) -> None:
+        self.config = config if config is not None else ComponentConfig(realm="realm1")
+        self.traceback_app = False
+        self._runtime: Any = runtime
+        self._transport: Any = None
+        self._state = State.CLOSED
+        self._realm: str | None = None
+        self._details: SessionDetails | None = None
+        self._session_id: int | None = None
+        self._router_roles: dict[str, Any] = {}
+        self._last_request = 0
+        self._requests: dict[int, Request] = {}
+        self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
+        self._errors_by_uri: dict[str, type[BaseException]] = {}
+        self._uris_by_error: dict[type[BaseException], str] = {}
+        self._steps: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._stepper: Any = None
+        self._step_is_opening = False
+        self._goodbye_timer: Any = None
+        self._closed: Any = None  # future of the transport's end, made when somebody asks for it
+        self._rpc = Rpc(self)
+        self._pubsub = PubSub(self)
+        self._data_table = {**self._rpc.table, **self._pubsub.table}
+        self._lifecycle_table: dict[int, Callable[[Any], None]] = {
+            2: self._on_welcome,
+            3: self._on_abort,
+            4: self._on_challenge,
+            6: self._on_goodbye,
+        }
+        self._table: dict[int, Callable[[Any], None]] = {}  # the data table while ESTABLISHED, empty otherwise
+
+    # ---- what the user sees ----------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> Any:
+        """The transport the session is attached to, or None."""
+        return self._transport
+
+    @property
+    def realm(self) -> str | None:
+        """The realm joined last."""
+        return self._realm
+
+    @property
+    def session_id(self) -> int | None:
+        """The id the router gave this session, None while not joined."""
+        return self._session_id
+
+    @property
+    def session_details(self) -> SessionDetails | None:
+        """What WELCOME said of the session joined last."""
+        return self._details
+
+    @property
+    def authid(self) -> str | None:
+        return self._details.authid if self._details else None
+
+    @property
+    def authrole(self) -> str | None:
+        return self._details.authrole if self._details else None
+
+    @property
+    def authmethod(self) -> str | None:
+        return self._details.authmethod if self._details else None
+
+    @property
+    def authprovider(self) -> str | None:
+        return self._details.authprovider if self._details else None
+
+    @property
+    def authextra(self) -> dict[str, Any] | None:
+        return self._details.authextra if self._details else None
+
+    def is_connected(self) -> bool:
+        """Whether there is an open transport."""
+        return self._transport is not None and self._transport.isOpen()
+
+    def is_attached(self) -> bool:
+        """Whether the session is joined to a realm."""
+        return self._session_id is not None
+
+    def on(self, event: str, handler: Callable[..., Any]) -> None:
+        """Call ``handler`` whenever ``event`` ("connect", "join", "ready", "leave", "disconnect") happens."""
+        self._listeners_of(event).append(handler)
+
+    def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
+        """Remove ``handler`` (or all) from ``event`` (or from every event)."""
+        for name in EVENTS if event is None else (event,):
+            listeners = self._listeners_of(name)
+            listeners[:] = [] if handler is None else [h for h in listeners if h != handler]
+
+    async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Run all listeners of ``event`` together; an error of one is reported. True when none failed."""
+        running = [self._notify(event, handler, args, kwargs) for handler in self._listeners_of(event)]
+        return all(await self._runtime.gather(*running)) if running else True
+
+    def define(self, exception: type[BaseException], error: str | None = None) -> None:
+        """Map ``exception`` to the error URI ``error`` both ways (default: the URI given by ``@wamp.error``)."""
+        declared = declared_error_uri(exception)
+        if (error is None) == (declared is None):
+            raise RuntimeError(
+                f"expected an error URI for {exception.__name__} either from @wamp.error or as argument, "
+                f"got {'neither' if error is None else 'both'}"
+            )
+        uri = error if error is not None else declared
+        assert uri is not None
+        self._errors_by_uri[uri] = exception
+        self._uris_by_error[exception] = uri
+
+    def join(  # noqa: PLR0913 - the documented signature
+        self,
+        realm: str,
+        authmethods: list[str] | None = None,
+        authid: str | None = None,
+        authrole: str | None = None,
+        authextra: dict[str, Any] | None = None,
+        resumable: bool | None = None,
+        resume_session: int | None = None,
+        resume_token: str | None = None,
+    ) -> None:
+        """Send HELLO for ``realm``; ``onJoin`` follows, or ``onLeave`` with the router's reason."""
+        if self._transport is None:
+            raise TransportLost("expected a connected transport to join a realm, got none")
+        if self._state is not State.CLOSED:
+            raise RuntimeError(f"expected a session that is not joined, got one in state {self._state.name}")
+        optional = {"authmethods": authmethods, "authid": authid, "authrole": authrole, "authextra": authextra,
+                    "resumable": resumable, "resume-session": resume_session, "resume-token": resume_token}  # fmt: skip
+        details = {"roles": client_roles(), **{key: v for key, v in optional.items() if v is not None}}
+        self._realm = realm
+        self._state = State.ESTABLISHING
+        self._last_request = 0
+        self._transport.send(message.Hello(realm, details))
+
+    def leave(self, reason: str | None = None, message: str | None = None) -> Any:
+        """Send GOODBYE; returns a future that is done when the transport is closed, or None when there is none."""
+        if self._transport is None:
+            return None
+        if self._closed is None:
+            self._closed = self._runtime.create_future()
+        if self._state is not State.ESTABLISHED:
+            return self._closed
+        details = {} if message is None else {"message": message}
+        self._state = State.SHUTTING_DOWN
+        self._table = {}
+        self._transport.send(_message_module.Goodbye(details, reason or CloseDetails.REASON_DEFAULT))
+        self._goodbye_timer = self._runtime.call_later(GOODBYE_TIMEOUT, self._goodbye_unanswered)
+        return self._closed
+
+    def disconnect(self) -> None:
+        """Close the transport, if there is one."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def publish(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+        """Publish an event; returns None, or with ``options.acknowledge`` a future of `Publication`."""
+        return self._pubsub.publish(topic, args, kwargs)
+
+    def subscribe(
+        self, handler: Any, topic: str | None = None, options: Any = None, check_types: bool | None = None
+    ) -> Any:
+        """Subscribe ``handler`` to ``topic``; returns a future of `Subscription`.
+
+        An object with methods decorated by ``@wamp.subscribe`` gives a future of a list, whose items are
+        `Subscription` or the exception of that one.
+        """
+        return self._pubsub.subscribe(handler, topic, options, check_types)
+
+    def call(self, procedure: str, *args: Any, **kwargs: Any) -> Any:
+        """Call ``procedure``; returns a future of its result (WAMP "Calling and Invocations").
+
+        No result gives None, one positional result that value, everything else a `CallResult`.
+        """
+        return self._rpc.call(procedure, args, kwargs)
+
+    def register(
+        self,
+        endpoint: Any,
+        procedure: str | None = None,
+        options: Any = None,
+        prefix: str | None = None,
+        check_types: bool | None = None,
+    ) -> Any:
+        """Register ``endpoint`` under ``procedure``; returns a future of `Registration` (of a list for objects)."""
+        return self._rpc.register(endpoint, procedure, options, prefix, check_types)
+
+    def _unsubscribe(self, subscription: Any) -> Any:
+        return self._pubsub.unsubscribe(subscription)
+
+    def _unregister(self, registration: Any) -> Any:
+        return self._rpc.unregister(registration)
+
+    # ---- callbacks a user overrides --------------------------------------------------------------------
+
+    def onConnect(self) -> Any:
+        """The transport is open. Default: join the configured realm."""
+        self.join(self.config.realm)
+
+    def onChallenge(self, challenge: Challenge) -> Any:
+        """Answer an authentication challenge with the signature (str or bytes)."""
+        raise RuntimeError(f'the router asks for authentication by "{challenge.method}", but onChallenge is not overridden')
+
+    def onWelcome(self, welcome: Any) -> Any:
+        """WELCOME was received; return an error text to refuse the session, or None."""
+
+    def onJoin(self, details: SessionDetails) -> Any:
+        """The session is joined."""
+
+    def onLeave(self, details: CloseDetails) -> Any:
+        """The session has ended. Default: close the transport."""
+        self.disconnect()
+
+    def onDisconnect(self) -> Any:
+        """The transport is gone."""
+
+    def onUserError(self, fail: Failure, msg: str) -> Any:
+        """An error escaped from user code. Default: log it once, with its traceback."""
+        self._runtime.report(msg, fail.value, session=self._session_id, realm=self._realm)
+
+    # ---- what the transport calls ----------------------------------------------------------------------
+
+    def onOpen(self, transport: Any) -> None:
+        """``transport`` is open and carries this session from now on."""
+        self._transport = transport
+        self._state = State.CLOSED
+        self._table = {}
+        self._enqueue(self._opened, transport)
+
+    def onMessage(self, msg: Message) -> None:
+        """Process one message of the router; raises `ProtocolError` when it is not allowed now."""
+        handler = self._table.get(msg.code)
+        if handler is not None:
+            handler(msg)
+        elif lifecycle.check("client", self._state, msg.code) is not self._state:
+            self._lifecycle_table[msg.code](msg)
+        # else: the state ignores the message, as SHUTTING_DOWN does with everything but the end (WAMP "Session Closing")
+
+    def onProtocolError(self, exc: ProtocolError) -> None:
+        """The router broke the protocol: answer ABORT; the transport is closed by its adapter afterwards."""
+        text = str(exc)
+        if self._transport is not None and self._transport.isOpen():
+            self._transport.send(message.Abort({"message": text}, ApplicationError.PROTOCOL_VIOLATION))
+        if self._state is not State.CLOSED:
+            self._end(CloseDetails(ApplicationError.PROTOCOL_VIOLATION, text))
+        self._state = State.FAILED
+
+    def onClose(self, wasClean: bool) -> None:
+        """The transport is gone."""
+        if self._transport is None:
+            return
+        if self._step_is_opening and self._stepper is not None:
+            self._stepper.cancel()  # an onConnect or onChallenge that still waits has nothing to wait for
+            self._stepper = None
+        if self._state not in (State.CLOSED, State.FAILED):
+            text = f"WAMP transport was lost without closing the session {self._session_id} before"
+            self._end(CloseDetails(CloseDetails.REASON_TRANSPORT_LOST, text))
+        self._transport = None
+        self._enqueue(self._disconnected, wasClean)
+
+    # ---- lifecycle messages ----------------------------------------------------------------------------
+
+    def _on_welcome(self, msg: message.Welcome) -> None:
+        self._state = State.ESTABLISHED
+        self._table = self._data_table
+        self._router_roles = msg.details.get("roles", {})
+        self._enqueue(self._welcomed, msg)
+
+    def _on_challenge(self, msg: message.Challenge) -> None:
+        self._enqueue(self._challenged, Challenge(msg.method, msg.extra))
+
+    def _on_abort(self, msg: message.Abort) -> None:
+        self._end(CloseDetails(msg.reason, msg.details.get("message")))
+
+    def _on_goodbye(self, msg: message.Goodbye) -> None:
+        if self._state is not State.SHUTTING_DOWN:
+            self._transport.send(message.Goodbye({}, "wamp.close.goodbye_and_out"))
+        self._end(CloseDetails(msg.reason, msg.details.get("message")))
+
+    def _goodbye_unanswered(self) -> None:
+        if self._state is State.SHUTTING_DOWN:
+            self._end(CloseDetails(CloseDetails.REASON_DEFAULT, "the router did not answer GOODBYE in time"))
+
+    def _end(self, details: CloseDetails) -> None:
+        """The session is over: everything pending fails at once, then ``onLeave`` runs."""
+        if self._goodbye_timer is not None:
+            self._goodbye_timer.cancel()
+            self._goodbye_timer = None
+        self._state = State.CLOSED
+        self._table = {}
+        self._session_id = None
+        if details.reason == CloseDetails.REASON_TRANSPORT_LOST:
+            exc: BaseException = TransportLost(details.message or "")
+        else:
+            exc = ApplicationError(details.reason, details.message)
+        requests, self._requests = self._requests, {}
+        for request in requests.values():
+            request.fail(exc)
+        self._rpc.reset()
+        self._pubsub.reset()
+        self._enqueue(self._left, details)
+
+    # ---- lifecycle steps: one runs after the other, awaited ----------------------------------------------
+
+    def _enqueue(self, step: Callable[..., Any], *args: Any) -> None:
+        self._steps.append((step, args))
+        if self._stepper is None:
+            self._stepper = self._runtime.spawn(self._run_steps(), "autobahn session callbacks")
+
+    async def _run_steps(self) -> None:
+        while self._steps:
+            step, args = self._steps.popleft()
+            self._step_is_opening = step in (self._opened, self._challenged)
+            try:
+                await step(*args)
+            except Exception as exc:
+                self._user_error(exc, f"While running {step.__name__.strip('_')}")
+        self._step_is_opening = False
+        self._stepper = None
+
+    async def _opened(self, transport: Any) -> None:
+        if self._transport is not transport:
+            return  # lost before the first step ran
+        await self.fire("connect", self, transport)
+        try:
+            await settle(self.onConnect())
+        except Exception as exc:
+            self._user_error(exc, "While firing onConnect")
+            self.disconnect()  # nothing else would ever happen on this transport
+
+    async def _challenged(self, challenge: Challenge) -> None:
+        try:
+            signature = await settle(self.onChallenge(challenge))
+            if isinstance(signature, bytes):
+                signature = signature.decode("utf-8")
+            if not isinstance(signature, str):
+                raise TypeError(f"expected str or bytes from onChallenge, got {type(signature).__name__}")
+        except Exception as exc:
+            self._user_error(exc, "Authentication failed")
+            self._refuse(f"{exc}")
+            return
+        if self._state is State.ESTABLISHING:
+            self._transport.send(message.Authenticate(signature, {}))
+
+    def _refuse(self, text: str) -> None:
+        """End the opening session from our side with ABORT."""
+        reason = ApplicationError.CANNOT_AUTHENTICATE
+        if self._transport is not None and self._transport.isOpen():
+            self._transport.send(message.Abort({"message": text}, reason))
+        if self._state is not State.CLOSED:
+            self._end(CloseDetails(reason, text))
+
+    async def _welcomed(self, msg: message.Welcome) -> None:
+        try:
+            refusal = await settle(self.onWelcome(msg))
+        except Exception as exc:
+            self._user_error(exc, "While firing onWelcome")
+            refusal = str(exc)
+        if refusal is not None:
+            self._refuse(str(refusal))
+            return
+        if self._state is not State.ESTABLISHED or self._transport is None:
+            return  # ended meanwhile: the step for leaving is queued already
+        self._session_id = msg.session
+        self._realm = msg.details.get("realm") or self._realm
+        self._details = details = session_details(self._realm, msg, self._transport)
+        # Not a step: a join listener or onJoin may run as long as the session and longer.
+        self._runtime.spawn(self._announce(details), "autobahn join callbacks")
+
+    async def _announce(self, details: SessionDetails) -> None:
+        if await self.fire("join", self, details):
+            self._runtime.spawn(self._guard(self.onJoin, details), "autobahn onJoin")
+            await self.fire("ready", self)
+
+    async def _left(self, details: CloseDetails) -> None:
+        await self._guard(self.onLeave, details)
+        await self.fire("leave", self, details)
+
+    async def _disconnected(self, was_clean: bool) -> None:
+        await self._guard(self.onDisconnect)
+        await self.fire("disconnect", self, was_clean=was_clean)
+        closed, self._closed = self._closed, None
+        if closed is not None and not closed.done():
+            closed.set_result(None)
+
+    # ---- user code and its errors --------------------------------------------------------------------------
+
+    async def _guard(self, callback: Callable[..., Any], *args: Any) -> bool:
+        try:
+            await settle(callback(*args))
+        except Exception as exc:
+            self._user_error(exc, f"While firing {getattr(callback, '__name__', callback)}")
+            return False
+        return True
+
+    async def _notify(self, event: str, handler: Any, args: Any, kwargs: Any) -> bool:
+        try:
+            await settle(handler(*args, **kwargs))
+        except Exception as exc:
+            self._user_error(exc, f"While notifying '{event}'")
+            return False
+        return True
+
+    def _user_error(self, exc: BaseException, text: str) -> None:
+        """Hand an error of user code to the one hook; an error inside the hook is logged."""
+        try:
+            self.onUserError(Failure(exc), text)
+        except Exception as hook_error:
+            self._runtime.report("While firing onUserError", hook_error, session=self._session_id)
+
+    def _listeners_of(self, event: str) -> list[Callable[..., Any]]:
+        try:
+            return self._listeners[event]
+        except KeyError:
+            raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}") from None
+
+    # ---- requests --------------------------------------------------------------------------------------------
+
+    def _request(self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None) -> tuple[int, Request]:
+        """Open a request: the next id of the session scope (WAMP "IDs") and its entry in the book."""
+        if self._transport is None:
+            raise TransportLost("expected a connected transport, got none")
+        request_id = self._last_request + 1 if self._last_request < MAX_ID else 1
+        self._last_request = request_id
+        if on_cancel is None:
+            future = self._runtime.create_future()
+        else:
+            future = self._runtime.create_future(lambda: on_cancel(request_id))
+        request = self._requests[request_id] = Request(code, future, info)
+        return request_id, request
+
+    def _send_request(self, request_id: int, msg: Message) -> None:
+        """Send the message of a request; a message that cannot be sent leaves nothing behind."""
+        try:
+            self._transport.send(msg)
+        except BaseException:
+            del self._requests[request_id]
+            if self._last_request == request_id:
+                self._last_request -= 1  # no gap: a router may insist on sequential ids
+            raise
+
+    def _answered(self, request_id: int, code: int) -> Request | None:
+        """Take a request out of the book; None for one that was given up; a violation for one never made."""
+        request = self._requests.get(request_id)
+        if request is None:
+            if request_id > self._last_request:
+                raise ProtocolError(f"expected the id of a request, got {request_id}, which was never issued")
+            return None
+        if request.code != code:
+            raise ProtocolError(f"expected an answer to message {request.code}, got one to {code}")
+        del self._requests[request_id]
+        return request
+
+
+def session_details(realm: str | None, welcome: message.Welcome, transport: Any) -> SessionDetails:
+    """What WELCOME and the transport say of the session."""
+    d = welcome.details
+    return SessionDetails(
+        realm=realm,
+        session=welcome.session,
+        authid=d.get("authid"),
+        authrole=d.get("authrole"),
+        authmethod=d.get("authmethod"),
+        authprovider=d.get("authprovider"),
+        authextra=d.get("authextra"),
+        serializer=getattr(transport, "serializer_id", None),
+        transport=transport.transport_details,
+        resumed=False,
+        resumable=False,
+    )
+
+
+_message_module = message  # `leave` has a documented parameter named message

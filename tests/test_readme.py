@@ -1,0 +1,104 @@
+"""Every snippet of the README runs as printed (on a free port)."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(*command):
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+
+
+def snippet(tmp_path, number, old, port):
+    path = tmp_path / f"snippet{number}.py"
+    assert number < len(SNIPPETS) and (not old or old in SNIPPETS[number])
+    path.write_text(SNIPPETS[number].replace(old, f"127.0.0.1:{port}" if ":" in old else str(port)) if old else SNIPPETS[number])
+    return str(path)
+
+
+def test_there_are_four_snippets():
+    assert len(SNIPPETS) == 4
+
+
+@pytest.fixture
+def router():
+    port = free_port()
+    with started("-m", "autobahn", "router", "--url", f"ws://127.0.0.1:{port}/ws") as process:
+        line = process.stdout.readline()
+        assert f"listening at ws://127.0.0.1:{port}/ws" in line and "realm1" in line
+        yield port
+    assert process.returncode == 0
+
+
+def test_backend_and_frontend(router, tmp_path):
+    with started(snippet(tmp_path, 0, "127.0.0.1:8080", router)) as backend:
+        frontend = snippet(tmp_path, 1, "127.0.0.1:8080", router)
+        for _ in range(20):  # the backend may not have registered yet
+            done = subprocess.run([sys.executable, frontend], capture_output=True, text=True, timeout=60)
+            if done.stdout:
+                break
+        assert done.stdout == "5\n" and done.returncode == 0
+    assert backend.returncode == 0
+
+
+def test_embedded_router(tmp_path):
+    done = subprocess.run([sys.executable, snippet(tmp_path, 2, "", 0)], capture_output=True, text=True, timeout=30)
+    assert re.fullmatch(r"joined realm1 at ws://127\.0\.0\.1:\d+/ws\n", done.stdout), done.stderr
+    assert done.returncode == 0
+
+
+async def test_plain_websocket(tmp_path):
+    port = free_port()
+    got = asyncio.get_running_loop().create_future()
+
+    class Client(WebSocketClientProtocol):
+        def onOpen(self):
+            self.sendMessage(b"hello")
+
+        def onMessage(self, payload, isBinary):
+            got.set_result((payload, isBinary))
+            self.sendClose()
+
+    with started(snippet(tmp_path, 3, "9000", port)):
+        factory = WebSocketClientFactory(f"ws://127.0.0.1:{port}")
+        factory.protocol = Client
+        for _ in range(100):
+            try:
+                _, client = await asyncio.get_running_loop().create_connection(factory, "127.0.0.1", port)
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+        assert await got == (b"hello", False)
+        await client.is_closed
