@@ -213,9 +213,9 @@ def check_client(python: str, url: str, serializer: str, folder: pathlib.Path) -
     return result["passed"], bad or f"{result['checks']} checks"
 
 
-def check_demo(python: str, url: str, folder: pathlib.Path) -> tuple[bool, str]:
+def check_demo(python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
     """The demo's own programs, unchanged: the frontend ends well while the backend serves it."""
-    arguments = ["--url", url, "--realm", REALM]
+    arguments = ["--url", url, "--realm", REALM, "--serializer", serializer]
     log = folder / "backend.log"
     with running([python, str(EXAMPLES / "backend.py"), *arguments], log, clean_env(), folder) as backend:
         command = [python, str(EXAMPLES / "frontend.py"), *arguments]
@@ -227,6 +227,8 @@ def check_demo(python: str, url: str, folder: pathlib.Path) -> tuple[bool, str]:
         alive = backend.process.poll() is None
     if done.returncode:
         return False, f"frontend: exit status {done.returncode}: {(done.stdout + done.stderr)[-800:]}"
+    if "com.example.error.division_by_zero" not in done.stdout:
+        return False, f"the frontend does not show the error: {done.stdout[-600:]}"
     if not alive:
         return False, f"backend ended early: {backend.tail(600)}"
     if backend.status != 0:
@@ -249,10 +251,7 @@ def check_pair(client: str, python: str, router: str, rows: list[dict], serializ
             with start(folder) as (url, started):
                 for serializer in serializers:
                     row(serializer, check_client(python, url, serializer, folder))
-                if (EXAMPLES / "frontend.py").exists():
-                    row("demo", check_demo(python, url, folder))
-                else:
-                    row("demo", (False, "examples/frontend.py is missing"))
+                    row(f"demo, {serializer}", check_demo(python, url, serializer, folder))
             row("stop", (started.status == 0, f"exit status {started.status}"))
         except HarnessError as exc:
             row("start", (False, str(exc)))
