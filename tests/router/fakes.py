@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autobahn.router import Router
+from autobahn.router.local import judge
 from autobahn.wamp import message as m
 from autobahn.wamp.exception import ProtocolError, TransportLost
 
@@ -54,9 +55,14 @@ class Link:
 
     def say(self, msg):
         """The client sends ``msg``; what an adapter does with a violation is done."""
-        return self._arrive(
-            lambda: msg if self.codec is None else self.codec.decode_raw(self.codec.encode(msg))
-        )
+
+        def carried():
+            if self.codec is not None:
+                return self.codec.decode_raw(self.codec.encode(msg))
+            judge(msg)
+            return msg
+
+        return self._arrive(carried)
 
     def say_octets(self, data):
         """The client sends octets."""

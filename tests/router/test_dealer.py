@@ -245,7 +245,7 @@ def test_undefined_and_unknown_call_options(router, pair):
 )
 def test_register_options_that_are_not_served(router, options, uri):
     (link,) = joined(router, 1)
-    link.say(m.Register(1, options, "com.p"))
+    link.session.onMessage(m.Register(1, options, "com.p"))  # links that check more than types refuse earlier
     assert error_of(link, 64, 1, uri)
     link.register("com.p", invoke="single", disclose_caller=False, match=None)
 

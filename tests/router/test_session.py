@@ -152,9 +152,7 @@ def test_T_SES_7_hello_without_proper_roles(router, details):
     assert router.sessions == 0
 
 
-@pytest.mark.parametrize(
-    "roles", [{"caller": None}, {"caller": {"features": None}}, {"caller": {}, "zzz": 1}]
-)
+@pytest.mark.parametrize("roles", [{"caller": None}, {"caller": {"features": None}}, {"caller": {}, "zzz": 1}])
 def test_T_FEAT_3_undefined_and_unknown_count_as_absent(router, roles):
     link = Link(router).join(roles=roles)
     assert not link.session.announced("caller", "call_canceling")
@@ -347,6 +345,8 @@ def test_names_that_adapters_look_at(router):
     assert "realm1" in repr(session)
     link.drop()
     link.session.onClose(False)
+    link.session.close("wamp.close.killed")
+    link.session.onProtocolError(ValueError())
     assert session._transport is None
     session.send(m.Goodbye({}, "a.b"))  # nowhere
 

@@ -9,11 +9,11 @@ from autobahn.router.ids import GlobalIds
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     audience,
-    check_types,
     check_uri,
     check_writable,
     is_reserved,
     match_policy,
+    refuse_passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, Subscription
@@ -58,7 +58,6 @@ class Broker:
         """``peer`` gets the events of a topic or pattern, and SUBSCRIBED before any of them."""
         match = EXACT
         if msg.options:
-            check_types(32, msg.options)
             match = match_policy(msg.options)
         check_uri(msg.topic, match)
         subscription = self.subscriptions.get(match, msg.topic)
@@ -121,7 +120,7 @@ class Broker:
         options = msg.options
         topic = msg.topic
         if options:
-            check_types(16, options)
+            refuse_passthru(16, options)
         exact = self.subscriptions.exact.get(topic)
         if exact is None or is_reserved(topic):
             check_writable(topic)

@@ -10,11 +10,11 @@ from autobahn.router.ids import following
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     check_register,
-    check_types,
     check_uri,
     check_writable,
     is_reserved,
     match_policy,
+    refuse_passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, PendingCall, Registration
@@ -71,7 +71,6 @@ class Dealer:
         """``peer`` serves the procedure, and has REGISTERED before any INVOCATION of it."""
         match = EXACT
         if msg.options:
-            check_types(64, msg.options)
             match = match_policy(msg.options)
             check_register(msg.options)
         check_writable(msg.procedure, match)
@@ -139,7 +138,7 @@ class Dealer:
         details: dict[str, Any] = {}
         progressive = False
         if options:
-            check_types(48, options)
+            refuse_passthru(48, options)
             progressive = _invocation_details(details, caller, callee, options)
         if registration.match != EXACT:
             details["procedure"] = procedure
@@ -179,7 +178,6 @@ class Dealer:
         """The call ends in one of three ways (WAMP "Call Canceling"); without a mode: killnowait."""
         mode = "killnowait"
         if msg.options:
-            check_types(49, msg.options)
             mode = msg.options.get("mode") or mode
         pending = caller.calls.get(msg.request)
         if pending is None or pending.canceled:  # answered in the meantime, or canceled before
@@ -204,7 +202,7 @@ class Dealer:
             return
         details: dict[str, Any] = {}
         if msg.options:
-            check_types(70, msg.options)
+            refuse_passthru(70, msg.options)
             if msg.options.get("progress"):
                 if not pending.progressive or pending.canceled:
                     log.debug("session %d: progressive result that nobody waits for dropped", callee.id)
@@ -234,6 +232,8 @@ class Dealer:
     def error(self, callee: Peer, msg: Error) -> None:
         """The caller has the ERROR of its callee in its queue."""
         check_error("router", msg.request_type)
+        if msg.details:
+            refuse_passthru(8, msg.details)
         if not is_valid(msg.error):  # it would make the caller's end fail
             raise ProtocolError(f"expected a URI in ERROR, got {msg.error!r:.100}")
         pending = callee.invocations.get(msg.request)

@@ -14,10 +14,19 @@ from typing import Any, Protocol
 
 from autobahn.router.router import Router
 from autobahn.wamp.exception import ProtocolError, TransportLost
-from autobahn.wamp.message import Message
+from autobahn.wamp.message import Hello, Message
+from autobahn.wamp.options import OPTIONS_OF, require, validate
 from autobahn.wamp.types import TransportDetails
 
 Schedule = Callable[[Callable[[], None]], object]
+
+
+def judge(msg: Message) -> None:
+    """``msg`` keeps the rules that a codec checks when it decodes; raises ``ProtocolError`` otherwise."""
+    options = OPTIONS_OF[msg.code](msg)
+    if options or msg.code == Hello.code:
+        validate(msg.code, options)
+        require(msg.code, options)
 
 
 class LocalSession(Protocol):
@@ -69,6 +78,7 @@ class _Link:
         self._queue: deque[tuple[LocalTransport, Message]] = deque()
         self._is_scheduled = False
         self._ends: tuple[LocalTransport, ...] = ()
+        self._router_end: LocalTransport | None = None
         self._was_clean = True
 
     def connect(self, client: LocalTransport, router: LocalTransport) -> None:
@@ -78,6 +88,7 @@ class _Link:
         self._schedule(self._start)
         self._is_scheduled = True
         self._ends = (client, router)
+        self._router_end = router
 
     def put(self, target: LocalTransport, msg: Message) -> None:
         self._queue.append((target, msg))
@@ -121,6 +132,8 @@ class _Link:
 
     def _deliver(self, target: LocalTransport, msg: Message) -> None:
         try:
+            if target is self._router_end:
+                judge(msg)
             target.session.onMessage(msg)
         except ProtocolError as exc:
             target.session.onProtocolError(exc)

@@ -11,7 +11,7 @@ from autobahn.router.delivery import post
 from autobahn.router.ids import random_authid
 from autobahn.router.peer import NO_FEATURES, ROLES, Peer, unattached
 from autobahn.router.realm import Realm, welcome_roles
-from autobahn.wamp.exception import ApplicationError, ProtocolError
+from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.lifecycle import State, check
 from autobahn.wamp.message import Abort, Error, Goodbye, Hello, Message, Welcome
 from autobahn.wamp.runtime import Runtime, TimerHandle
@@ -198,7 +198,6 @@ class RouterSession(Peer):
     def _on_hello(self, msg: Hello) -> None:
         """The client has WELCOME, or ABORT with the reason why not."""
         self._stop_timer()
-        features = announced_features(msg.details)
         try:
             if self._router.closing is not None:
                 raise ApplicationError(self._router.closing, "the router is shutting down")
@@ -217,7 +216,7 @@ class RouterSession(Peer):
             self._abort(exc.error, str(exc.args[0]) if exc.args else "")
             self._close_link()
         else:
-            self._join(realm, admission, features)
+            self._join(realm, admission, announced_features(msg.details["roles"]))
 
     def _join(self, realm: Realm, admission: Admission, features: dict[str, frozenset[str]]) -> None:
         """The client is a session of ``realm``."""
@@ -272,38 +271,16 @@ class RouterSession(Peer):
         self._close_link()
 
 
-def announced_features(details: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """The features of each role in HELLO.Details; raises ``ProtocolError`` when they are not well-formed.
+def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
+    """The features of each role in HELLO.Details.roles, which the link has checked.
 
     A feature that needs ``call_canceling`` counts only together with it (WAMP "Progressive Call Results").
     """
-    roles = details.get("roles")
-    if type(roles) is not dict or not any(role in roles for role in ROLES):
-        raise ProtocolError(
-            f"expected at least one of the roles {', '.join(ROLES)} in HELLO, got {roles!r:.100}"
-        )
-    methods = details.get("authmethods")
-    if methods is not None and not (type(methods) is list and all(type(method) is str for method in methods)):
-        raise ProtocolError(f"expected a list of strings as authmethods in HELLO, got {methods!r:.100}")
     announced = dict(NO_FEATURES)
     for role in ROLES:
-        if roles.get(role) is not None:
-            announced[role] = _features_of(role, roles[role])
-    callee = announced["callee"]
-    if "call_canceling" not in callee:
-        announced["callee"] = callee - {"progressive_call_results", "progressive_call_invocations"}
+        features = (roles.get(role) or {}).get("features")
+        if features:
+            announced[role] = frozenset(name for name, is_wanted in features.items() if is_wanted)
+    if "call_canceling" not in announced["callee"]:
+        announced["callee"] -= {"progressive_call_results", "progressive_call_invocations"}
     return announced
-
-
-def _features_of(role: str, value: Any) -> frozenset[str]:
-    features = value.get("features") if type(value) is dict else value
-    if features is None:
-        return frozenset()
-    if type(features) is not dict:
-        raise ProtocolError(f"expected a dict for the role {role} in HELLO, got {value!r:.100}")
-    for name, wanted in features.items():
-        if wanted is not None and type(wanted) is not bool:
-            raise ProtocolError(
-                f"expected a boolean for the feature {name!r:.100} of {role}, got {wanted!r:.100}"
-            )
-    return frozenset(name for name, wanted in features.items() if wanted)
