@@ -1,6 +1,6 @@
 """A backend: registers two procedures and publishes a counter ten times a second.
 
-    python examples/backend.py --url ws://127.0.0.1:8080/ws --realm realm1
+python examples/backend.py --url ws://127.0.0.1:8080/ws --realm realm1
 """
 
 import argparse
@@ -35,7 +35,10 @@ def divide(x, y):
 
 @component.on_join
 async def joined(session, details):
-    print(f"joined realm {details.realm!r} as session {details.session}, publishing com.example.counter", flush=True)
+    print(
+        f"joined realm {details.realm!r} as session {details.session}, publishing com.example.counter",
+        flush=True,
+    )
     counter = 0
     while session.is_attached():
         session.publish("com.example.counter", counter)

@@ -53,7 +53,9 @@ async def stop(process, reading):
 async def main():
     began = time.perf_counter()
     show("demo", "starting a router, a backend and a frontend")
-    router, reading_router, listening = await start("router", "-m", "autobahn", "router", "--url", "ws://127.0.0.1:0/ws")
+    router, reading_router, listening = await start(
+        "router", "-m", "autobahn", "router", "--url", "ws://127.0.0.1:0/ws"
+    )
     url = (await listening).split()[3]
     backend, reading_backend, _ = await start("backend", str(HERE / "backend.py"), "--url", url)
     frontend, reading_frontend, _ = await start("frontend", str(HERE / "frontend.py"), "--url", url)

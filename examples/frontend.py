@@ -1,6 +1,6 @@
 """A frontend: calls the backend's procedures, watches its counter, and times 2,000 calls.
 
-    python examples/frontend.py --url ws://127.0.0.1:8080/ws --realm realm1
+python examples/frontend.py --url ws://127.0.0.1:8080/ws --realm realm1
 """
 
 import argparse
@@ -17,7 +17,7 @@ parser.add_argument("--serializer", default="cbor", choices=["json", "msgpack", 
 args = parser.parse_args()
 
 CALLS, IN_FLIGHT = 2000, 50
-finished = False
+finished = []
 
 
 def say(text):
@@ -25,7 +25,6 @@ def say(text):
 
 
 async def main(loop, session):
-    global finished
     say(f"joined as session {session.session_id}")
 
     for _ in range(50):  # the backend may still be starting
@@ -51,11 +50,13 @@ async def main(loop, session):
 
     started = time.perf_counter()
     for first in range(0, CALLS, IN_FLIGHT):
-        results = await asyncio.gather(*(session.call("com.example.add2", n, 1) for n in range(first, first + IN_FLIGHT)))
+        results = await asyncio.gather(
+            *(session.call("com.example.add2", n, 1) for n in range(first, first + IN_FLIGHT))
+        )
         assert results == [n + 1 for n in range(first, first + IN_FLIGHT)]
     seconds = time.perf_counter() - started
     say(f"timed     {CALLS:,} calls, {IN_FLIGHT} in flight      -> {seconds:.2f} s, {CALLS / seconds:,.0f} calls/s")
-    finished = True
+    finished.append(True)
 
 
 component = Component(

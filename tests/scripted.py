@@ -100,3 +100,17 @@ async def joined(session=None, roles=ROLES, session_id=7):
     await settle()
     transport.take()
     return session, transport
+
+
+async def registered(session, transport, endpoint, uri="com.a", registration=11, **kwargs):
+    future = session.register(endpoint, uri, **kwargs)
+    request = transport.take()[-1][1]
+    transport.play(m.Registered(request, registration))
+    return await future
+
+
+async def subscribed(session, transport, handler, uri="com.t", subscription=21, **kwargs):
+    future = session.subscribe(handler, uri, **kwargs)
+    request = transport.take()[-1][1]
+    transport.play(m.Subscribed(request, subscription))
+    return await future

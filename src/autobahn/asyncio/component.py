@@ -42,7 +42,7 @@ class Component:
     session_factory = Session
     log = Log("autobahn.component")
 
-    def __init__(  # noqa: PLR0913 - the documented signature
+    def __init__(
         self,
         main: Callable[..., Any] | None = None,
         transports: Any = None,
@@ -63,7 +63,7 @@ class Component:
         self._authentication = dict(authentication or {})
         self._make_authenticators()  # wrong credentials' keys show up here, not at the first attempt
         if session_factory is not None:
-            self.session_factory = session_factory  # type: ignore[assignment,method-assign]
+            self.session_factory = session_factory  # type: ignore[assignment]
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
         self._declared: list[tuple[str, tuple[Any, ...]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -174,7 +174,8 @@ class Component:
         Every attempt has one of three ends: a clean one (return), a failure (the transport's next delay, or the
         transport is given up), or the stop event.
         """
-        assert self._stop is not None and self._runtime is not None
+        assert self._stop is not None
+        assert self._runtime is not None
         rng = random.Random()  # noqa: S311 - jitter, seeded from the system; no global generator is touched
         await self._fire("start", loop, self)
         candidates = [(description, description.retry.delays(rng)) for description in self._transports]
@@ -252,7 +253,9 @@ class Component:
 class Attempt:
     """One connection of a component: from dialling to the end of the transport."""
 
-    def __init__(self, component: Component, description: TransportDescription, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, component: Component, description: TransportDescription, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._component = component
         self._description = description
         self._loop = loop
@@ -278,7 +281,7 @@ class Attempt:
             if not connecting.done():
                 return True
             protocol = connecting.result()
-            await asyncio.wait({stopping, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopping, self._ended], return_when=asyncio.FIRST_COMPLETED)
             await self._finish_main(wait=self._ended.done() and self._ended.result() and not stop.is_set())
             await self._close(session, protocol)
         finally:
@@ -345,7 +348,7 @@ class Attempt:
         if details.reason in CLEAN_REASONS:
             self._finish(True)
         else:
-            self.failure = ApplicationError(details.reason, details.message)
+            self.failure = ApplicationError(details.reason or "", details.message)
             self._finish(False)
 
     async def _on_disconnect(self, session: Any, was_clean: bool) -> None:

@@ -45,9 +45,7 @@ class Endpoint:
         name = self.server_hostname if self.ssl else None
         async with asyncio.timeout(self.timeout):
             if self.type == "unix":
-                return await loop.create_unix_connection(
-                    factory, self.path, ssl=self.ssl or None, server_hostname=name
-                )
+                return await loop.create_unix_connection(factory, self.path, ssl=self.ssl or None, server_hostname=name)
             return await loop.create_connection(
                 factory, self.host, self.port, ssl=self.ssl or None, server_hostname=name
             )
@@ -162,9 +160,11 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
     )
 
 
-def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int) -> Endpoint:
+def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | str) -> Endpoint:
     where = f"{where}, endpoint"
     if item is None:
+        if isinstance(port, str):  # ws://unix:/path/of/socket
+            return Endpoint("unix", path=port, ssl=secure or None, server_hostname="localhost" if secure else None)
         return Endpoint(host=host, port=port, ssl=secure or None, server_hostname=host if secure else None)
     _typed(where, "endpoint", item, Mapping)
     _known(where, item, _ENDPOINT_KEYS)

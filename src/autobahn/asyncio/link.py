@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -129,10 +130,8 @@ class WampLink:
     def _violation(self, exc: ProtocolError) -> None:
         """The one place where a violation of the peer becomes ABORT and the end of the transport."""
         log.warning("WAMP protocol violation by %s: %s", self.channel.peer, printable(str(exc)))
-        try:
+        with contextlib.suppress(TransportLost, PayloadExceededError):  # the peer may be gone already
             self.session.onProtocolError(exc)
-        except (TransportLost, PayloadExceededError):
-            pass  # the peer is gone already
         self.channel.channel_close(1002, f"WAMP Protocol Error ({exc})")
 
     def _internal_error(self, exc: Exception) -> None:

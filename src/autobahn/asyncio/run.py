@@ -23,7 +23,7 @@ def run(components: Any, log_level: str | bool | None = "info", start_loop: bool
     With ``start_loop=False`` everything is scheduled on the current loop, which is stopped when the components end.
     """
     if isinstance(log_level, bool):  # the older order of parameters: run(components, start_loop)
-        log_level, start_loop = "info", log_level
+        start_loop, log_level = log_level, "info"
     if not isinstance(components, list):
         components = [components]
     for component in components:

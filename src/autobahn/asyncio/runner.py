@@ -10,7 +10,11 @@ from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
 from autobahn.wamp.types import ComponentConfig
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponse, PerMessageDeflateResponseAccept
+from autobahn.websocket.compress import (
+    PerMessageDeflateOffer,
+    PerMessageDeflateResponse,
+    PerMessageDeflateResponseAccept,
+)
 from autobahn.websocket.util import parse_url
 
 LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told to stop
@@ -35,7 +39,12 @@ class ApplicationRunner:
         proxy: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        for name, value, kinds in (("url", url, str), ("realm", realm, str), ("proxy", proxy, dict), ("headers", headers, dict)):
+        for name, value, kinds in (
+            ("url", url, str),
+            ("realm", realm, str),
+            ("proxy", proxy, dict),
+            ("headers", headers, dict),
+        ):
             if not isinstance(value, kinds) and not (value is None and name != "url"):
                 raise TypeError(f"expected {name} of type {kinds.__name__}, got {type(value).__name__}")
         if proxy is not None:
@@ -128,7 +137,9 @@ class ApplicationRunner:
         )
 
         def accept(response: Any) -> Any:
-            return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+            return (
+                PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+            )
 
         factory.setProtocolOptions(
             maxFramePayloadSize=1048576,

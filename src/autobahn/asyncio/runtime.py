@@ -72,7 +72,7 @@ class AsyncioRuntime:
         """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
         return self.loop.call_later(delay, callback, *args)
 
-    def report(self, message: str, exc: BaseException | None, **context: Any) -> None:
+    def report(self, message: str, exc: BaseException | None = None, **context: Any) -> None:
         """Log an error of user code once, with its traceback and where it happened."""
         where = ", ".join(f"{key}={value}" for key, value in context.items() if value is not None)
         log.error("%s%s", message, f" ({where})" if where else "", exc_info=exc)

@@ -77,7 +77,7 @@ class Session(ApplicationSession):
             authid = authenticator._args.get("authid") or authid
             authrole = authenticator._args.get("authrole") or authrole
         self.join(
-            self.config.realm,
+            self.config.realm or "",
             authmethods=list(self._authenticators),
             authid=authid,
             authrole=authrole,
@@ -90,7 +90,9 @@ class Session(ApplicationSession):
             authenticator = self._authenticators[challenge.method]
         except KeyError:
             offered = ", ".join(self._authenticators) or "none"
-            raise RuntimeError(f"expected a challenge for a method offered ({offered}), got {challenge.method}") from None
+            raise RuntimeError(
+                f"expected a challenge for a method offered ({offered}), got {challenge.method}"
+            ) from None
         return authenticator.on_challenge(self, challenge)
 
     def onWelcome(self, welcome: Any) -> Any:
@@ -112,7 +114,7 @@ class Session(ApplicationSession):
 
     def on_connect(self) -> Any:
         """The transport is open and no authenticator is set. Default: join ``config.realm``."""
-        self.join(self.config.realm)
+        self.join(self.config.realm or "")
 
     def on_welcome(self, welcome_msg: Any) -> Any:
         """WELCOME was received; return an error text to refuse the session, or None."""

@@ -71,7 +71,7 @@ class Rpc:
         else:
             raise TypeError(f"expected options of type CallOptions, got {type(options).__name__}")
         require_uri(procedure, "exact")
-        request_id, request = session._request(48, CallInfo(procedure, options), self._cancel)
+        request_id, request = session._open_request(48, CallInfo(procedure, options), self._cancel)
         session._send_request(request_id, message.Call(request_id, wire_options, procedure, list(args), kwargs))
         if options is not None and options.timeout:
             request.timer = session._runtime.call_later(options.timeout, lambda: self._timed_out(request_id))
@@ -79,7 +79,7 @@ class Rpc:
 
     def _cancel(self, request_id: int) -> None:
         """The caller cancelled the future: tell the dealer if it can cancel, forget the call in any case."""
-        request = self._session._requests.pop(request_id, None)
+        request = self._session._requests.forget(request_id)
         if request is not None:
             self._send_cancel(request_id)
             if request.timer is not None:
@@ -92,7 +92,7 @@ class Rpc:
             session._transport.send(message.Cancel(request_id, {}))
 
     def _timed_out(self, request_id: int) -> None:
-        request = self._session._requests.pop(request_id, None)
+        request = self._session._requests.forget(request_id)
         if request is not None:
             self._send_cancel(request_id)
             timeout, procedure = request.info.options.timeout, request.info.procedure
@@ -104,22 +104,19 @@ class Rpc:
         if details and details.get("progress"):
             self._on_progress(msg)
             return
-        request = session._answered(msg.request, 48)
+        request = session._requests.answered(msg.request, 48)
         if request is None:
             return
         options = request.info.options
-        if options is not None and options.details:
-            request.finish(_call_result(msg))
-        elif msg.kwargs or len(msg.args) > 1:
+        if (options is not None and options.details) or msg.kwargs or len(msg.args) > 1:
             request.finish(_call_result(msg))
         else:
             request.finish(msg.args[0] if msg.args else None)
 
     def _on_progress(self, msg: message.Result) -> None:
         session = self._session
-        request = session._requests.get(msg.request)
+        request = session._requests.peek(msg.request, 48)
         if request is None:
-            session._answered(msg.request, 48)  # a violation unless the call was given up
             return
         options = request.info.options
         if options is None or options.on_progress is None:
@@ -136,7 +133,7 @@ class Rpc:
             session._runtime.spawn(session._guard(lambda: outcome), "autobahn on_progress")
 
     def _on_error(self, msg: message.Error) -> None:
-        request = self._session._answered(msg.request, msg.request_type)
+        request = self._session._requests.answered(msg.request, msg.request_type)
         if request is not None:
             request.fail(self._exception_from(msg))
 
@@ -171,12 +168,12 @@ class Rpc:
         require_uri(uri, endpoint.match)
         session = self._session
         wire_options = {} if endpoint.options is None else endpoint.options.message_attr()
-        request_id, request = session._request(64, (uri, endpoint))
+        request_id, request = session._open_request(64, (uri, endpoint))
         session._send_request(request_id, message.Register(request_id, wire_options, uri))
         return request.future
 
     def _on_registered(self, msg: message.Registered) -> None:
-        request = self._session._answered(msg.request, 64)
+        request = self._session._requests.answered(msg.request, 64)
         if request is None:
             return
         if msg.registration in self._registrations and self._registrations[msg.registration].active:
@@ -190,7 +187,7 @@ class Rpc:
         session = self._session
         if not registration.active:
             raise RuntimeError("registration no longer active")
-        request_id, request = session._request(66, registration)
+        request_id, request = session._open_request(66, registration)
         session._send_request(request_id, message.Unregister(request_id, registration.id))
         return request.future
 
@@ -200,7 +197,7 @@ class Rpc:
             if revoked is not None:
                 revoked.active = False
             return
-        request = self._session._answered(msg.request, 66)
+        request = self._session._requests.answered(msg.request, 66)
         if request is not None:
             request.info.active = False  # stays in the book: invocations under way are still served
             request.finish(None)

@@ -49,15 +49,15 @@ class PubSub:
         else:
             raise TypeError(f"expected options of type PublishOptions, got {type(options).__name__}")
         require_uri(topic, "exact")
-        request_id, request = session._request(16)
+        request_id, request = session._open_request(16)
         session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
         if wire_options.get("acknowledge"):
             return request.future
-        del session._requests[request_id]
+        session._requests.forget(request_id)
         return None
 
     def _on_published(self, msg: message.Published) -> None:
-        request = self._session._answered(msg.request, 16)
+        request = self._session._requests.answered(msg.request, 16)
         if request is not None:
             request.finish(Publication(msg.publication, was_encrypted=False))
 
@@ -78,12 +78,12 @@ class PubSub:
         require_uri(endpoint.uri, endpoint.match)
         session = self._session
         wire_options = {} if endpoint.options is None else endpoint.options.message_attr()
-        request_id, request = session._request(32, endpoint)
+        request_id, request = session._open_request(32, endpoint)
         session._send_request(request_id, message.Subscribe(request_id, wire_options, endpoint.uri))
         return request.future
 
     def _on_subscribed(self, msg: message.Subscribed) -> None:
-        request = self._session._answered(msg.request, 32)
+        request = self._session._requests.answered(msg.request, 32)
         if request is None:
             return
         endpoint = request.info
@@ -103,7 +103,7 @@ class PubSub:
             future = session._runtime.create_future()
             future.set_result(len(handlers))
             return future
-        request_id, request = session._request(34)
+        request_id, request = session._open_request(34)
         session._send_request(request_id, message.Unsubscribe(request_id, subscription.id))
         return request.future
 
@@ -113,7 +113,7 @@ class PubSub:
                 subscription.active = False
             self._subscriptions[msg.details.get("subscription", 0)] = []
             return
-        request = self._session._answered(msg.request, 34)
+        request = self._session._requests.answered(msg.request, 34)
         if request is not None:
             request.finish(0)
 

@@ -17,7 +17,8 @@ from autobahn.wamp.events import PubSub
 from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
 from autobahn.wamp.failure import Failure
 from autobahn.wamp.lifecycle import State
-from autobahn.wamp.message import MAX_ID, Message
+from autobahn.wamp.message import Message
+from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails
@@ -32,33 +33,6 @@ async def settle(value: Any) -> Any:
     if isinstance(value, Awaitable):
         return await value
     return value
-
-
-class Request:
-    """One request of ours that the router has not answered yet."""
-
-    __slots__ = ("code", "future", "info", "timer")
-
-    def __init__(self, code: int, future: Any, info: Any = None) -> None:
-        self.code = code
-        self.future = future
-        self.info = info
-        self.timer: Any = None
-
-    def fail(self, exc: BaseException) -> None:
-        """Settle the request with ``exc`` unless its future is settled (or cancelled) already."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if not self.future.done():
-            self.future.set_exception(exc)
-            self.future.exception()  # a caller that no longer waits is no error
-
-    def finish(self, value: Any) -> None:
-        """Settle the request with ``value`` unless its future is settled already."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if not self.future.done():
-            self.future.set_result(value)
 
 
 class ClientSession:
@@ -81,8 +55,7 @@ class ClientSession:
         self._details: SessionDetails | None = None
         self._session_id: int | None = None
         self._router_roles: dict[str, Any] = {}
-        self._last_request = 0
-        self._requests: dict[int, Request] = {}
+        self._requests = Requests()
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
         self._errors_by_uri: dict[str, type[BaseException]] = {}
         self._uris_by_error: dict[type[BaseException], str] = {}
@@ -180,7 +153,7 @@ class ClientSession:
         self._errors_by_uri[uri] = exception
         self._uris_by_error[exception] = uri
 
-    def join(  # noqa: PLR0913 - the documented signature
+    def join(
         self,
         realm: str,
         authmethods: list[str] | None = None,
@@ -201,7 +174,7 @@ class ClientSession:
         details = {"roles": client_roles(), **{key: v for key, v in optional.items() if v is not None}}
         self._realm = realm
         self._state = State.ESTABLISHING
-        self._last_request = 0
+        self._requests.restart()
         self._transport.send(message.Hello(realm, details))
 
     def leave(self, reason: str | None = None, message: str | None = None) -> Any:
@@ -266,11 +239,13 @@ class ClientSession:
 
     def onConnect(self) -> Any:
         """The transport is open. Default: join the configured realm."""
-        self.join(self.config.realm)
+        self.join(self.config.realm or "")
 
     def onChallenge(self, challenge: Challenge) -> Any:
         """Answer an authentication challenge with the signature (str or bytes)."""
-        raise RuntimeError(f'the router asks for authentication by "{challenge.method}", but onChallenge is not overridden')
+        raise RuntimeError(
+            f'the router asks for authentication by "{challenge.method}", but onChallenge is not overridden'
+        )
 
     def onWelcome(self, welcome: Any) -> Any:
         """WELCOME was received; return an error text to refuse the session, or None."""
@@ -363,10 +338,8 @@ class ClientSession:
         if details.reason == CloseDetails.REASON_TRANSPORT_LOST:
             exc: BaseException = TransportLost(details.message or "")
         else:
-            exc = ApplicationError(details.reason, details.message)
-        requests, self._requests = self._requests, {}
-        for request in requests.values():
-            request.fail(exc)
+            exc = ApplicationError(details.reason or "", details.message)
+        self._requests.fail_all(exc)
         self._rpc.reset()
         self._pubsub.reset()
         self._enqueue(self._left, details)
@@ -485,42 +458,20 @@ class ClientSession:
         except KeyError:
             raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}") from None
 
-    # ---- requests --------------------------------------------------------------------------------------------
-
-    def _request(self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None) -> tuple[int, Request]:
-        """Open a request: the next id of the session scope (WAMP "IDs") and its entry in the book."""
+    def _open_request(
+        self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
+    ) -> tuple[int, Request]:
         if self._transport is None:
             raise TransportLost("expected a connected transport, got none")
-        request_id = self._last_request + 1 if self._last_request < MAX_ID else 1
-        self._last_request = request_id
-        if on_cancel is None:
-            future = self._runtime.create_future()
-        else:
-            future = self._runtime.create_future(lambda: on_cancel(request_id))
-        request = self._requests[request_id] = Request(code, future, info)
-        return request_id, request
+        return self._requests.open(self._runtime, code, info, on_cancel)
 
     def _send_request(self, request_id: int, msg: Message) -> None:
         """Send the message of a request; a message that cannot be sent leaves nothing behind."""
         try:
             self._transport.send(msg)
         except BaseException:
-            del self._requests[request_id]
-            if self._last_request == request_id:
-                self._last_request -= 1  # no gap: a router may insist on sequential ids
+            self._requests.unsent(request_id)
             raise
-
-    def _answered(self, request_id: int, code: int) -> Request | None:
-        """Take a request out of the book; None for one that was given up; a violation for one never made."""
-        request = self._requests.get(request_id)
-        if request is None:
-            if request_id > self._last_request:
-                raise ProtocolError(f"expected the id of a request, got {request_id}, which was never issued")
-            return None
-        if request.code != code:
-            raise ProtocolError(f"expected an answer to message {request.code}, got one to {code}")
-        del self._requests[request_id]
-        return request
 
 
 def session_details(realm: str | None, welcome: message.Welcome, transport: Any) -> SessionDetails:

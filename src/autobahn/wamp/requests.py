@@ -1,0 +1,100 @@
+"""The one book of requests that the router has not answered yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.message import MAX_ID
+
+
+class Request:
+    """One open request: the code of its message, the future of its answer, and what its sender noted."""
+
+    __slots__ = ("code", "future", "info", "timer")
+
+    def __init__(self, code: int, future: Any, info: Any = None) -> None:
+        self.code = code
+        self.future = future
+        self.info = info
+        self.timer: Any = None
+
+    def fail(self, exc: BaseException) -> None:
+        """Settle the request with ``exc`` unless its future is settled (or cancelled) already."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.future.done():
+            self.future.set_exception(exc)
+            self.future.exception()  # a caller that no longer waits is no error
+
+    def finish(self, value: Any) -> None:
+        """Settle the request with ``value`` unless its future is settled already."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+class Requests:
+    """Open requests by id. Ids count from 1 in each session and wrap after 2^53 (WAMP "IDs", session scope)."""
+
+    __slots__ = ("_open", "last_id")
+
+    def __init__(self) -> None:
+        self.last_id = 0
+        self._open: dict[int, Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def restart(self) -> None:
+        """A new session begins: ids count from 1 again."""
+        self.last_id = 0
+
+    def open(
+        self, runtime: Any, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
+    ) -> tuple[int, Request]:
+        """A new request with the next id; ``on_cancel(id)`` is called when its waiter cancels the future."""
+        request_id = self.last_id + 1 if self.last_id < MAX_ID else 1
+        self.last_id = request_id
+        if on_cancel is None:
+            future = runtime.create_future()
+        else:
+            future = runtime.create_future(lambda: on_cancel(request_id))
+        request = self._open[request_id] = Request(code, future, info)
+        return request_id, request
+
+    def forget(self, request_id: int) -> Request | None:
+        """Take a request out of the book that is not to be answered; None when it is not there."""
+        return self._open.pop(request_id, None)
+
+    def unsent(self, request_id: int) -> None:
+        """Its message could not be sent: nothing is left of the request, not even a gap in the ids."""
+        del self._open[request_id]
+        if self.last_id == request_id:
+            self.last_id -= 1
+
+    def peek(self, request_id: int, code: int) -> Request | None:
+        """The open request; None for one that was given up; ProtocolError for one never made, or of another kind."""
+        request = self._open.get(request_id)
+        if request is None:
+            if request_id > self.last_id:
+                raise ProtocolError(f"expected the id of a request, got {request_id}, which was never issued")
+            return None
+        if request.code != code:
+            raise ProtocolError(f"expected an answer to message {request.code}, got one to {code}")
+        return request
+
+    def answered(self, request_id: int, code: int) -> Request | None:
+        """Like `peek`, and the request is out of the book."""
+        request = self.peek(request_id, code)
+        if request is not None:
+            del self._open[request_id]
+        return request
+
+    def fail_all(self, exc: BaseException) -> None:
+        """Everything open fails with ``exc``."""
+        requests, self._open = self._open, {}
+        for request in requests.values():
+            request.fail(exc)

@@ -1,0 +1,430 @@
+"""`Component` and `run` against our own router over real WebSockets."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import textwrap
+
+import pytest
+
+from autobahn.asyncio.component import Component, run
+from autobahn.asyncio.router import Router
+from autobahn.asyncio.wamp import ApplicationSession
+from autobahn.wamp import ApplicationError, CallOptions, PublishOptions, SubscribeOptions
+
+FAST = {"initial_retry_delay": 0.01, "max_retry_delay": 0.05}
+
+
+def transport(url, **extra):
+    return {"type": "websocket", "url": url, **FAST, **extra}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+async def test_two_components_talk(loop_name, serializer):
+    done = asyncio.Event()
+    trace = []
+    async with Router() as router:
+        backend = Component(transports=[transport(router.url, serializers=[serializer])], realm="realm1")
+
+        @backend.register("com.example.add2")
+        def add2(x, y):
+            return x + y
+
+        @backend.register("com.example.fail")
+        async def fail():
+            raise ApplicationError("com.example.error", "text", key=b"\x00\xff")
+
+        @backend.subscribe("com.example.topic", options=SubscribeOptions(details=True))
+        def topic(value, details=None):
+            trace.append((value, details.topic))
+            done.set()
+
+        ready = asyncio.Event()
+        backend.on("ready", lambda session: ready.set())
+        backend_stopped = backend.start()
+        await ready.wait()
+
+        async def main(loop, session):
+            assert loop is asyncio.get_running_loop()
+            assert await session.call("com.example.add2", 2, 3) == 5
+            with pytest.raises(ApplicationError) as caught:
+                await session.call("com.example.fail")
+            assert caught.value.error == "com.example.error"
+            assert (caught.value.args, caught.value.kwargs) == (("text",), {"key": b"\x00\xff"})
+            with pytest.raises(ApplicationError, match="no_such_procedure"):
+                await session.call("com.example.nobody")
+            publication = await session.publish(
+                "com.example.topic", {"a": [1, None, 2.5, "ü"]}, options=PublishOptions(acknowledge=True)
+            )
+            assert publication.id > 0
+            await done.wait()
+            trace.append("main")
+
+        frontend = Component(main=main, transports=[transport(router.url, serializers=[serializer])], realm="realm1")
+        await frontend.start()
+        assert trace == [({"a": [1, None, 2.5, "ü"]}, "com.example.topic"), "main"]
+        await backend.stop()
+        await backend_stopped
+        assert router.core.sessions == 0
+
+
+async def test_listeners_fire_in_order_with_their_arguments():
+    seen = []
+    async with Router() as router:
+        component = Component(transports=router.url, realm="realm1", extra={"k": 1})
+        component.on("start", lambda loop, c: seen.append(("start", c is component)))
+        component.on_connect(lambda session, transport: seen.append(("connect", transport.isOpen())))
+        component.on_disconnect(lambda session, was_clean: seen.append(("disconnect", was_clean)))
+        component.on_ready(lambda session: seen.append(("ready", session.is_attached())))
+
+        @component.on_leave
+        async def left(session, details):
+            await asyncio.sleep(0)
+            seen.append(("leave", details.reason))
+
+        @component.on_join
+        async def joined(session, details):
+            seen.append(("join", details.realm, session.config.extra))
+            session.leave()
+
+        await component.start()
+    assert seen == [
+        ("start", True), ("connect", True), ("join", "realm1", {"k": 1}), ("ready", True),
+        ("leave", "wamp.close.goodbye_and_out"), ("disconnect", True),
+    ]  # fmt: skip
+
+
+async def test_it_comes_back_when_the_router_does_with_everything_declared():
+    port = free_port()
+    url = f"ws://127.0.0.1:{port}/ws"
+    joins, failures = asyncio.Queue(), []
+    component = Component(transports=[transport(url)], realm="realm1")
+    component.register("com.example.echo")(lambda x: x)
+    component.on("ready", joins.put_nowait)
+    component.on_connectfailure(lambda c, exc: failures.append(exc))
+    stopped = component.start()
+    for _ in range(3):
+        async with Router(url) as router:
+            session = await joins.get()
+            assert await session.call("com.example.echo", 1) == 1
+            assert len(router.core.realms["realm1"].dealer.registrations) == 1
+    await component.stop()
+    await stopped
+    assert len(failures) >= 2
+    reasons = {exc.error for exc in failures if isinstance(exc, ApplicationError)}
+    assert reasons == {"wamp.close.system_shutdown"}
+
+
+async def test_a_refused_realm_is_a_failed_attempt_and_attempts_run_out():
+    failures = []
+    async with Router() as router:
+        component = Component(transports=[transport(router.url, max_retries=2)], realm="com.nobody")
+        component.on_connectfailure(lambda c, exc: failures.append(exc.error))
+        with pytest.raises(RuntimeError, match="Exhausted all transport connect attempts"):
+            await component.start()
+    assert failures == ["wamp.error.no_such_realm"] * 3
+
+
+async def test_is_fatal_gives_a_transport_up():
+    component = Component(
+        transports=[transport(f"ws://127.0.0.1:{free_port()}/ws")],
+        is_fatal=lambda exc: isinstance(exc, OSError),
+    )
+    with pytest.raises(RuntimeError, match="Exhausted") as caught:
+        await component.start()
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
+async def test_several_transports_in_turn():
+    async with Router() as router:
+        dead = transport(f"ws://127.0.0.1:{free_port()}/ws", max_retries=0)
+        results = []
+
+        async def main(loop, session):
+            results.append(session.session_id)
+
+        await Component(main=main, transports=[dead, transport(router.url)], realm="realm1").start()
+    assert len(results) == 1
+
+
+async def test_a_failing_main_is_retried_then_given_up():
+    runs = []
+
+    async def main(loop, session):
+        runs.append(session.session_id)
+        raise ValueError("no")
+
+    async with Router() as router:
+        component = Component(main=main, transports=[transport(router.url, max_retries=2)], realm="realm1")
+        with pytest.raises(RuntimeError, match="Exhausted") as caught:
+            await component.start()
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert len(set(runs)) == 3
+
+
+async def test_stop_in_every_state():
+    await Component().stop()  # never started
+    component = Component(
+        transports=[transport(f"ws://127.0.0.1:{free_port()}/ws", initial_retry_delay=60, max_retry_delay=60)]
+    )
+    failed = asyncio.Event()
+    component.on_connectfailure(lambda *_: failed.set())
+    stopped = component.start()
+    await failed.wait()  # waiting for its next attempt
+    await component.stop()
+    assert await stopped is None
+    silent = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    component = Component(transports=[transport(f"ws://127.0.0.1:{port}/ws")])
+    stopped = component.start()
+    await asyncio.sleep(0.05)  # in the opening handshake, which nobody answers
+    await component.stop()
+    assert await stopped is None
+    silent.close()
+
+
+async def test_a_stopped_component_can_be_started_again():
+    joins = asyncio.Queue()
+    async with Router() as router:
+        component = Component(transports=router.url, realm="realm1")
+        component.on("ready", joins.put_nowait)
+        for _ in range(2):
+            component.start()
+            await joins.get()
+            await component.stop()
+            assert router.core.sessions == 0
+
+
+async def test_session_factory_and_application_session():
+    seen = []
+
+    class Mine(ApplicationSession):
+        async def onJoin(self, details):
+            seen.append(
+                (
+                    self.config.realm,
+                    self.config.extra,
+                    await self.call("com.a", 4, options=CallOptions(timeout=5)),
+                )
+            )
+            self.leave()
+
+    async with Router() as router:
+        backend = Component(transports=router.url, realm="realm1")
+        backend.register("com.a")(lambda x: x + 1)
+        ready = asyncio.Event()
+        backend.on_ready(lambda s: ready.set())
+        backend.start()
+        await ready.wait()
+        await Component(transports=router.url, realm="realm1", extra=5, session_factory=Mine).start()
+        await backend.stop()
+    assert seen == [("realm1", 5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "text"),
+    [
+        ({"main": 5}, "expected main as a callable or None, got int"),
+        ({"is_fatal": "x"}, "expected is_fatal as a callable"),
+        ({"transports": 5}, "expected transports as a URL, a dict or a list"),
+        ({"transports": []}, "at least one transport"),
+        ({"transports": "http://a"}, "transport 0: expected a URL that starts with ws:// or wss://"),
+        ({"transports": {"url": "ws://a", "typ": "x"}}, "got 'typ'"),
+        ({"transports": {"type": "websocket"}}, "expected 'url'"),
+        ({"transports": {"type": "carrier", "url": "ws://a"}}, "expected type 'websocket' or 'rawsocket'"),
+        ({"transports": {"type": "rawsocket", "url": "rs://a:1"}}, "not available in this release"),
+        ({"transports": {"url": "ws://a", "serializers": ["xml"]}}, "got 'xml'"),
+        ({"transports": {"url": "ws://a", "options": {"open_timeout": 1}}}, "openTimeout"),
+        ({"transports": {"url": "ws://a", "max_retries": "many"}}, "'max_retries'"),
+        ({"transports": {"url": "ws://a", "max_retries": 1.5}}, "'max_retries' as int"),
+        ({"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a"}}}, "'port'"),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": "80"}}},
+            "'port' as int",
+        ),
+        ({"transports": {"url": "ws://a", "endpoint": {"type": "unix"}}}, "'path'"),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "unix", "path": "/x", "port": 1}}},
+            "'path' for type 'unix'",
+        ),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": 5}}},
+            "'tls'",
+        ),
+        ({"authentication": {"magic": {}}}, "magic"),
+        ({"authentication": {"ticket": {}}}, "ticket"),
+    ],
+)
+def test_wrong_configuration_is_refused_when_the_component_is_made(kwargs, text):
+    with pytest.raises(ValueError, match=text.replace("(", r"\(")):
+        Component(**kwargs)
+
+
+def test_wrong_listeners_are_refused():
+    with pytest.raises(RuntimeError, match="connectfailure, got 'joined'"):
+        Component().on("joined", print)
+    with pytest.raises(TypeError, match="RegisterOptions"):
+        Component().register("com.a", options=5)
+
+
+async def test_unix_socket(tmp_path):
+    path = str(tmp_path / "router.sock")
+    async with Router(f"ws://unix:{path}"):
+        component = Component(
+            transports={"url": "ws://localhost/", "endpoint": {"type": "unix", "path": path}}, realm="realm1"
+        )
+        component.on_join(lambda session, details: session.leave())
+        await component.start()
+
+
+# ---- run() -----------------------------------------------------------------------------------------------
+
+
+def script(text):
+    prelude = """
+        import asyncio, sys
+        from autobahn.asyncio.component import Component, run
+        from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
+        url = sys.argv[1]
+    """
+    return textwrap.dedent(prelude) + textwrap.dedent(text)
+
+
+async def run_script(text, url, *, signal_after=None):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", script(text), url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    out = b""
+    if signal_after is not None:
+        while signal_after not in out:
+            line = await process.stdout.readline()
+            assert line, (await process.stderr.read()).decode()
+            out += line
+        process.send_signal(signal.SIGINT)
+    rest, err = await asyncio.wait_for(process.communicate(), 20)
+    return (out + rest).decode(), err.decode(), process.returncode
+
+
+async def test_run_returns_when_all_have_stopped():
+    async with Router() as router:
+        out, err, status = await run_script(
+            """
+            async def main(loop, session):
+                await asyncio.sleep(0.1)
+                print("main done")
+            failing = Component(transports={"url": "ws://127.0.0.1:1/ws", "max_retries": 0})
+            print(run([failing, Component(main=main, transports=url, realm="realm1")]))
+            """,
+            router.url,
+        )
+    assert out == "main done\nNone\n" and status == 0
+    assert "Exhausted all transport connect attempts" in err and "Traceback" not in err
+
+
+async def test_ctrl_c_leaves_the_realm_properly():
+    async with Router() as router:
+        out, err, status = await run_script(
+            """
+            import signal
+            before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+            component = Component(transports=url, realm="realm1")
+            component.on_ready(lambda session: print("ready"))
+            component.on_leave(lambda session, details: print("left", details.reason))
+            component.on_disconnect(lambda session, was_clean: print("disconnected", was_clean))
+            @component.on_join
+            async def joined(session, details):
+                await asyncio.sleep(0)
+            @component.register("com.a")
+            async def endless():
+                await asyncio.Event().wait()
+            run(component, log_level=None)
+            assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+            """,
+            router.url,
+            signal_after=b"ready",
+        )
+        assert (out, err, status) == ("ready\nleft wamp.close.goodbye_and_out\ndisconnected True\n", "", 0)
+        assert router.core.sessions == 0
+
+
+async def test_run_with_start_loop_false():
+    async with Router() as router:
+        out, err, status = await run_script(
+            """
+            async def main(loop, session):
+                print("main")
+            loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            run([Component(main=main, transports=url, realm="realm1")], False)
+            print("scheduled")
+            loop.run_forever()
+            loop.close()
+            """,
+            router.url,
+        )
+    assert (out, status) == ("scheduled\nmain\n", 0), err
+
+
+def test_run_refuses_what_is_not_a_component():
+    with pytest.raises(ValueError, match="expected a Component"):
+        run([5])
+    with pytest.raises(RuntimeError, match="log level"):
+        run([Component()], log_level="loud")
+
+
+# ---- ApplicationRunner -------------------------------------------------------------------------------------
+
+RUNNER = """
+class Mine(ApplicationSession):
+    async def onJoin(self, details):
+        print("joined", details.realm, self.config.extra)
+        {body}
+    def onLeave(self, details):
+        print("left", details.reason)
+        self.disconnect()
+    def onDisconnect(self):
+        print("disconnected")
+        {disconnect}
+print(ApplicationRunner(url, "realm1", extra=dict(a=1)).run(Mine, log_level=None))
+"""
+
+
+@pytest.mark.parametrize("disconnect", ["pass", "asyncio.get_event_loop().stop()"])
+async def test_runner_ends_with_the_session(disconnect):
+    async with Router() as router:
+        out, err, status = await run_script(RUNNER.format(body="self.leave()", disconnect=disconnect), router.url)
+    assert out == "joined realm1 {'a': 1}\nleft wamp.close.goodbye_and_out\ndisconnected\nNone\n", err
+    assert (err, status) == ("", 0)
+
+
+async def test_runner_leaves_on_ctrl_c():
+    async with Router() as router:
+        out, err, status = await run_script(
+            RUNNER.format(body="pass", disconnect="pass"), router.url, signal_after=b"joined"
+        )
+    assert out.endswith("left wamp.close.goodbye_and_out\ndisconnected\nNone\n") and (err, status) == ("", 0)
+
+
+async def test_runner_raises_when_the_router_cannot_be_reached():
+    out, err, status = await run_script(RUNNER.format(body="pass", disconnect="pass"), "ws://127.0.0.1:1/ws")
+    assert status == 1 and "ConnectionRefusedError" in err
+
+
+async def test_runner_start_loop_false_gives_transport_and_protocol():
+    from autobahn.asyncio.wamp import ApplicationRunner
+
+    async with Router() as router:
+        transport_, protocol = await ApplicationRunner(router.url, "realm1").run(ApplicationSession, start_loop=False)
+        await protocol.is_open
+        assert transport_ is protocol.transport
+        protocol.sendClose(1000)
+        await protocol.is_closed
