@@ -50,7 +50,8 @@ class Codec:
     def decode_raw(self, data: bytes) -> Message:
         """Like ``decode``, but payload messages come in their ``RAW`` form (except from CBOR).
 
-        The undecoded payload is known to be well-formed, so that whoever gets it can decode it.
+        The undecoded payload is known to be well-formed, so that whoever gets it can decode it. A bare payload
+        in place of Arguments is refused: a receiver could not tell it from a violation without ``enc_algo``.
         """
         raise NotImplementedError
 
@@ -124,6 +125,7 @@ class Codec:
         cls = RAW.get(msg.code)
         if cls is None:
             return msg
+        _refuse_bare_payload(msg)
         fields = msgspec.structs.asdict(msg)
         for name in ("args", "kwargs"):
             fields[name] = Raw(self.dumps(fields[name])) if fields[name] else None
@@ -354,7 +356,11 @@ class CborCodec(Codec):
             return self._judge(msg, options)
         return msg
 
-    decode_raw = decode
+    def decode_raw(self, data: bytes) -> Message:
+        msg = self.decode(data)
+        if msg.code in RAW:
+            _refuse_bare_payload(msg)
+        return msg
 
     def _is_undefined(self, value: Any) -> bool:
         return value is cbor2.undefined
@@ -419,6 +425,11 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 def _refuse_depth(args: Any, kwargs: Any) -> None:
     if values.is_deep(args) or values.is_deep(kwargs):
         raise ProtocolError(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+
+
+def _refuse_bare_payload(msg: Any) -> None:
+    if type(msg.args) is not list:
+        raise ProtocolError("expected a list as Arguments, got a bare payload (payload transparency)")
 
 
 def _nul_text() -> values.Unserializable:
