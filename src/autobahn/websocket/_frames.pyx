@@ -145,7 +145,7 @@ cdef extern from *:
 
 
 cdef enum:
-    INFLATE_STEP = 32768  # octets inflated at a time: what a bomb can allocate beyond the limit
+    INFLATE_STEP = 16384  # octets inflated at a time: what a bomb can allocate beyond the limit
     FIRST_BUFFER = 262144  # the most a header can make us allocate before its payload arrives
     KEY_BATCH = 1024
     MEBIBYTE = 1048576

@@ -9,7 +9,7 @@ from autobahn.websocket.errors import FrameError
 
 _Buffer = bytes | bytearray | memoryview
 
-_INFLATE_STEP = 32768  # octets inflated at a time: what a bomb can allocate beyond the limit
+_INFLATE_STEP = 16384  # octets inflated at a time: what a bomb can allocate beyond the limit
 _SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object each
 _XOR_BLOCK = 4096
 _KEY_BATCH = 1024
@@ -57,34 +57,11 @@ class Reader:
     """Turns bytes into messages; calls back in place, raises `FrameError` when the peer broke the rules."""
 
     __slots__ = (
-        "_apply_mask",
-        "_compressed",
-        "_fin",
-        "_gathered",
-        "_in_message",
-        "_inflater",
-        "_is_binary",
-        "_key",
-        "_mask_bits",
-        "_max_frame",
-        "_max_message",
-        "_on_close",
-        "_on_error",
-        "_on_message",
-        "_on_ping",
-        "_on_pong",
-        "_on_result",
-        "_parts",
-        "_quick_max",
-        "_remaining",
-        "_stopped",
-        "_stream",
-        "_tail",
-        "_total",
-        "_utf8_tail",
-        "_validate_utf8",
-        "_working",
-    )
+        "_apply_mask", "_compressed", "_fin", "_gathered", "_in_message", "_inflater", "_is_binary",
+        "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_message",
+        "_on_ping", "_on_pong", "_on_result", "_parts", "_quick_max", "_remaining", "_stopped",
+        "_stream", "_tail", "_total", "_utf8_tail", "_validate_utf8", "_working",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
         self,
@@ -193,9 +170,9 @@ class Reader:
                     payload = data[start : start + size]
                     if b1 & 0x80 and self._apply_mask:
                         keys = (data[pos + 2 : start] * _KEY_REPEATS)[:size]
-                        payload = (
-                            int.from_bytes(payload, "little") ^ int.from_bytes(keys, "little")
-                        ).to_bytes(size, "little")
+                        payload = (int.from_bytes(payload, "little") ^ int.from_bytes(keys, "little")).to_bytes(
+                            size, "little"
+                        )
                     pos = start + size
                     if b0 == 0x81 and self._validate_utf8 and not payload.isascii():
                         self._check_utf8(payload)
@@ -295,9 +272,7 @@ class Reader:
         compressed = self._compressed if self._in_message else b0 & 0x40
         limit = self._max_message
         if limit and not compressed and self._total + size > limit:
-            raise FrameError(
-                1009, f"expected a message of at most {limit} octets, got at least {self._total + size}"
-            )
+            raise FrameError(1009, f"expected a message of at most {limit} octets, got at least {self._total + size}")
 
     def _begin_frame(self, b0: int, size: int, key: bytes) -> None:
         self._fin = b0 >= 0x80
@@ -363,9 +338,7 @@ class Reader:
             if out:
                 self._take(out)
             if not self._stopped:
-                raise FrameError(
-                    1009, f"expected a message of at most {limit} octets, got more once inflated"
-                )
+                raise FrameError(1009, f"expected a message of at most {limit} octets, got more once inflated")
             return
         self._take(out)
 
@@ -426,15 +399,19 @@ class Reader:
         joined = tail + chunk
         try:
             _, used = utf_8_decode(joined, "strict", False)
+            rest = joined[used:]
+            if len(rest) != 2 or rest[0] != 0xED or rest[1] < 0xA0:
+                self._utf8_tail = rest
+                return
+            bad = used + 1  # half a surrogate, which the codec takes for unfinished
         except UnicodeDecodeError as exc:
             bad = exc.start if exc.reason == "invalid start byte" else exc.end
-            valid = bad - len(tail)
-            if valid and self._stream is not None:
-                self._call(self._stream.frame_data, chunk[:valid])
-                if self._stopped:
-                    return
-            raise FrameError(1007, "expected UTF-8 in a text message, got an invalid octet") from None
-        self._utf8_tail = joined[used:]
+        valid = bad - len(tail)
+        if valid and self._stream is not None:
+            self._call(self._stream.frame_data, chunk[:valid])
+            if self._stopped:
+                return
+        raise FrameError(1007, "expected UTF-8 in a text message, got an invalid octet")
 
     def _check_utf8_end(self) -> None:
         if self._utf8_tail:
@@ -487,7 +464,10 @@ def _parse_close(payload: bytes) -> tuple[int | None, str]:
 class Writer:
     """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
 
-    __slots__ = ("_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked", "size")
+    __slots__ = (
+        "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
+        "size",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -502,6 +482,7 @@ class Writer:
         self._zero_key = not apply_mask
         self._random = random
         self._keys = b""
+        self._key_at = 0
         self._parts: list[bytes] = []
         self._out = bytearray()
         self.corked = False
@@ -574,9 +555,14 @@ class Writer:
     def _next_key(self) -> bytes:
         if self._zero_key:
             return b"\0\0\0\0"
-        keys = self._keys or self._random(_KEY_BATCH)
-        self._keys = keys[4:]
-        return keys[:4]
+        at = self._key_at
+        if len(self._keys) - at < 4:
+            self._keys = self._random(_KEY_BATCH)
+            at = 0
+            if len(self._keys) < 4:
+                raise ValueError("expected at least 4 random octets, got less")
+        self._key_at = at + 4
+        return self._keys[at : at + 4]
 
 
 def _head(b0: int, size: int) -> bytes:
