@@ -1,4 +1,5 @@
-"""Any interleaving of legal actions leaves every book empty, and answers every call exactly once."""
+"""Any interleaving of legal actions leaves every book empty, answers every call exactly once, and brings every
+event to exactly those who are to have it. The sessions speak different serializers."""
 
 from collections import Counter
 
@@ -7,8 +8,11 @@ from hypothesis import strategies as st
 
 from autobahn.router import Router
 from autobahn.wamp import message as m
+from autobahn.wamp.codec import CODECS
 from router.fakes import FEATURES, PLAIN, Link
+from router.test_patterns import matches
 
+CODEC_OF = (None, *CODECS.values())
 SESSIONS = 4
 URIS = ("com.a", "com.b", "com.a.b")
 session = st.integers(0, SESSIONS - 1)
@@ -39,6 +43,7 @@ class Actor:
 
     def __init__(self, router, index):
         self.router = router
+        self.codec = CODEC_OF[index % len(CODEC_OF)]
         self.roles = FEATURES if index % 2 else PLAIN
         self.link = None
         self.finals = Counter()  # (life, request) -> final answers
@@ -48,17 +53,18 @@ class Actor:
 
     def start(self):
         if self.link is None or not self.link.is_open:
-            self.link = Link(self.router)
+            self.link = Link(self.router, self.codec)
         self.link.join(roles=self.roles)
         self.life += 1
-        self.topics, self.procedures, self.open_calls, self.invocations = [], [], [], []
+        self.topics, self.asked = {}, {}  # subscription id -> (match, topic); the same by request
+        self.procedures, self.open_calls, self.invocations = [], [], []
         self.events = Counter()
 
     def read(self):
         for msg in self.link.take():
             assert not isinstance(msg, m.Abort), msg
-            if isinstance(msg, m.Subscribed) and msg.subscription not in self.topics:
-                self.topics.append(msg.subscription)
+            if isinstance(msg, m.Subscribed):
+                self.topics[msg.subscription] = self.asked[msg.request]
             elif isinstance(msg, m.Registered):
                 self.procedures.append(msg.registration)
             elif isinstance(msg, m.Invocation):
@@ -81,7 +87,9 @@ class Actor:
         self.link.say(m.Register(self.link.next(), {"match": policy}, procedure))
 
     def subscribe(self, topic, policy):
-        self.link.say(m.Subscribe(self.link.next(), {"match": policy}, topic))
+        request = self.link.next()
+        self.asked[request] = (policy, topic)
+        self.link.say(m.Subscribe(request, {"match": policy}, topic))
 
     def unregister(self, i):
         if self.procedures:
@@ -90,7 +98,8 @@ class Actor:
 
     def unsubscribe(self, i):
         if self.topics:
-            number = self.topics.pop(i % len(self.topics))
+            number = list(self.topics)[i % len(self.topics)]
+            del self.topics[number]
             self.link.say(m.Unsubscribe(self.link.next(), number))
 
     def publish(self, topic, to_me):
@@ -126,6 +135,12 @@ class Actor:
             self.link.drop().take()
 
 
+def expected_events(actor, publisher, topic, to_publisher):
+    if actor is publisher and not to_publisher:
+        return 0
+    return sum(matches(*subscription, topic) for subscription in actor.topics.values())
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(actions, max_size=60))
 def test_books_are_empty_and_calls_answered_once(steps):
@@ -133,6 +148,7 @@ def test_books_are_empty_and_calls_answered_once(steps):
     realm = router.realms["realm1"]
     actors = [Actor(router, i) for i in range(SESSIONS)]
     for name, who, *args in steps:
+        before = [sum(actor.events.values()) for actor in actors]
         getattr(actors[who], name)(*args)
         for actor in actors:
             if name == "leave" and actor is actors[who]:
@@ -140,6 +156,9 @@ def test_books_are_empty_and_calls_answered_once(steps):
             actor.read()
         if name == "leave":
             actors[who].start()
+        if name == "publish":
+            got = [sum(actor.events.values()) - count for actor, count in zip(actors, before, strict=True)]
+            assert got == [expected_events(actor, actors[who], *args) for actor in actors]
     for actor in actors:  # every callee finishes what it has
         while actor.invocations:
             actor.answer(0, "yield")
