@@ -1,0 +1,456 @@
+"""What the WebSocket protocols of both roles share: the `asyncio.Protocol` that owns one `Connection`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+from autobahn.asyncio.keepalive import KeepAlive
+from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
+from autobahn.asyncio.transport import Outbox, Tasks, peer_string
+from autobahn.exception import Disconnected
+from autobahn.log import Log
+from autobahn.websocket.connection import Connection, State
+from autobahn.websocket.errors import FrameError
+
+T = TypeVar("T")
+
+
+class _Detail(Generic[T]):
+    """An attribute of the connection under its documented name; `default` before there is a connection."""
+
+    __slots__ = ("_default", "_name")
+
+    def __init__(self, name: str, default: T) -> None:
+        self._name = name
+        self._default = default
+
+    @overload
+    def __get__(self, instance: None, owner: object) -> _Detail[T]: ...
+    @overload
+    def __get__(self, instance: WebSocketAdapterProtocol, owner: object) -> T: ...
+    def __get__(self, instance: WebSocketAdapterProtocol | None, owner: object) -> _Detail[T] | T:
+        if instance is None:
+            return self
+        connection = instance._connection
+        if connection is None:
+            return self._default
+        value: T = getattr(connection, self._name)
+        return value
+
+
+class WebSocketAdapterProtocol(asyncio.Protocol):
+    """What both roles share: callbacks to override, and what a program may call.
+
+    Callbacks may be plain or `async`; their order is `onConnecting`/`onConnect`, `onOpen`, then `onMessage`,
+    `onPing`, `onPong` in the order of arrival, and exactly one `onClose` at the end of every connection. The results
+    of `onConnecting` and `onConnect` are awaited before the connection goes on; other coroutines run as tasks that
+    start in order. What a callback raises goes to `onUserError` once, and the connection lives on, except that
+    the opening handshake fails when `onConnecting` or `onConnect` raise.
+
+    A transport built on this (WAMP) fails a connection with `failConnection(code, reason)`.
+    """
+
+    log: ClassVar[Log] = Log("autobahn.websocket")
+    is_server: ClassVar[bool]
+
+    STATE_CLOSED = 0
+    STATE_CONNECTING = 1
+    STATE_CLOSING = 2
+    STATE_OPEN = 3
+    STATE_PROXY_CONNECTING = 4
+
+    MESSAGE_TYPE_TEXT = 1
+    MESSAGE_TYPE_BINARY = 2
+
+    CLOSE_STATUS_CODE_NORMAL = 1000
+    CLOSE_STATUS_CODE_GOING_AWAY = 1001
+    CLOSE_STATUS_CODE_PROTOCOL_ERROR = 1002
+    CLOSE_STATUS_CODE_UNSUPPORTED_DATA = 1003
+    CLOSE_STATUS_CODE_NULL = 1005
+    CLOSE_STATUS_CODE_ABNORMAL_CLOSE = 1006
+    CLOSE_STATUS_CODE_INVALID_PAYLOAD = 1007
+    CLOSE_STATUS_CODE_POLICY_VIOLATION = 1008
+    CLOSE_STATUS_CODE_MESSAGE_TOO_BIG = 1009
+    CLOSE_STATUS_CODE_MANDATORY_EXTENSION = 1010
+    CLOSE_STATUS_CODE_INTERNAL_ERROR = 1011
+    CLOSE_STATUS_CODES_ALLOWED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013)
+
+    wasClean = _Detail("was_clean", False)
+    wasNotCleanReason = _Detail[str | None]("not_clean_reason", None)
+    closedByMe = _Detail("closed_by_me", False)
+    failedByMe = _Detail("failed_by_me", False)
+    droppedByMe = _Detail("dropped_by_me", False)
+    localCloseCode = _Detail[int | None]("local_close_code", None)
+    localCloseReason = _Detail[str | None]("local_close_reason", None)
+    remoteCloseCode = _Detail[int | None]("remote_close_code", None)
+    remoteCloseReason = _Detail[str | None]("remote_close_reason", None)
+    wasOpenHandshakeTimeout = _Detail("was_open_handshake_timeout", False)
+    wasCloseHandshakeTimeout = _Detail("was_close_handshake_timeout", False)
+    wasServerConnectionDropTimeout = _Detail("was_server_drop_timeout", False)
+    wasMaxFramePayloadSizeExceeded = _Detail("was_max_frame_exceeded", False)
+    wasMaxMessagePayloadSizeExceeded = _Detail("was_max_message_exceeded", False)
+    state = _Detail[int]("state", State.CONNECTING)
+    websocket_protocol_in_use = _Detail[str | None]("subprotocol", None)
+
+    # Defaults on the class: a program's __init__ need not call ours.
+    factory: Any = None
+    transport: asyncio.Transport | None = None
+    peer: str | None = None
+    websocket_version: int | None = None
+    http_headers: dict[str, str] | None = None
+    _connection: Connection | None = None
+    _loop: asyncio.AbstractEventLoop
+    _outbox: Outbox
+    _tasks: Tasks | None = None
+    _keep_alive: KeepAlive | None = None
+    _open_future: asyncio.Future[None] | None = None
+    _closed_future: asyncio.Future[Any] | None = None
+    _option_names: ClassVar[frozenset[str]]
+
+    # -- what asyncio calls --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The TCP connection stands; the opening handshake begins."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._loop = asyncio.get_running_loop()
+        self.peer = peer_string(transport)
+        self._outbox = Outbox(self._loop, transport)
+        self._connection = connection = self._new_connection()
+        self._outbox.buffer = connection.writer
+        self._start()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes octets of the peer. All that is written meanwhile leaves in one write."""
+        connection = self._connection
+        assert connection is not None
+        writer = connection.writer
+        writer.corked = True
+        try:
+            connection.receive(data)
+        except FrameError as error:
+            connection.violated(error)
+        finally:
+            writer.corked = False
+        if writer.size:
+            self._outbox.flush()
+        if self._keep_alive is not None:
+            self._keep_alive.heard()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The TCP connection is gone; `onClose` is called."""
+        connection = self._connection
+        if connection is None or connection.state is State.CLOSED:
+            return
+        result = connection.lost()
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
+            self._keep_alive = None
+        if self._open_future is not None and not self._open_future.done():
+            self._open_future.set_exception(Disconnected(result[2] or "closed before it was open"))
+            self._open_future.exception()  # whoever awaits it gets it; nobody has to
+        if self._closed_future is not None and not self._closed_future.done():
+            self._closed_future.set_result(self)
+        self._call(self.onClose, "onClose", *result)
+        self.transport = None
+
+    # -- callbacks to override -----------------------------------------------------------------------------------
+
+    def onOpen(self) -> Any:
+        """The connection is open; messages may be sent."""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> Any:
+        """A message has arrived; text is UTF-8 that has been checked."""
+
+    def onPing(self, payload: bytes) -> Any:
+        """A ping has arrived. This answers with the pong (RFC 6455 5.5.3); an override has to do that itself."""
+        self.sendPong(payload)
+
+    def onPong(self, payload: bytes) -> Any:
+        """A pong has arrived."""
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> Any:
+        """The connection is gone; called once, after which nothing else is called.
+
+        `wasClean`: both ends sent their close frame; `code` and `reason` are then the peer's (`None` when it sent
+        none). Otherwise `code` is 1006 and `reason` says what happened.
+        """
+
+    def onUserError(self, exc: BaseException, where: str) -> None:
+        """A callback raised `exc`; `where` is its name. This logs it with traceback and peer, at level error."""
+        self.log.error(
+            "{where}() of {cls} raised {error} (peer {peer})",
+            where=where,
+            cls=type(self).__name__,
+            error=repr(exc),
+            peer=self.peer,
+            exc_info=exc,
+        )
+
+    def onAutoPong(self, ping_sent: float, ping_seq: int, pong_received: float, pong_rtt: float, payload: bytes) -> Any:
+        """The pong of an automatic ping has arrived; times in seconds on the loop's clock."""
+
+    def onAutoPingTimeout(self) -> Any:
+        """The peer did not answer an automatic ping in time; the connection is being dropped."""
+
+    def onMessageBegin(self, isBinary: bool) -> Any:
+        """A message begins."""
+        self._stream.message_begin_default(isBinary)
+
+    def onMessageFrameBegin(self, length: int) -> Any:
+        """A frame with `length` octets on the wire begins."""
+        self._stream.frame_begin_default(length)
+
+    def onMessageFrameData(self, payload: bytes) -> Any:
+        """Octets of the frame have arrived."""
+        self._stream.frame_data_default(payload)
+
+    def onMessageFrameEnd(self) -> Any:
+        """The frame is complete."""
+        return self._stream.frame_end_default()
+
+    def onMessageFrame(self, payload: list[bytes]) -> Any:
+        """A frame has arrived, in these chunks."""
+        self._stream.frame_default(payload)
+
+    def onMessageEnd(self) -> Any:
+        """The message is complete."""
+        return self._stream.message_end_default()
+
+    # -- what a program may call ---------------------------------------------------------------------------------
+
+    def sendMessage(
+        self,
+        payload: bytes,
+        isBinary: bool = False,
+        fragmentSize: int | None = None,
+        sync: bool = False,
+        doNotCompress: bool = False,
+    ) -> None:
+        """Sends a message; text must be UTF-8. `fragmentSize`: octets a frame may have.
+
+        All that is sent in one turn of the loop leaves together (`sync` changes nothing). Raises `Disconnected` when
+        the connection is not open, `PayloadExceededError` beyond `maxMessagePayloadSize` (nothing is sent),
+        `AssertionError` for wrong types, `ValueError` for a `fragmentSize` below 1.
+        """
+        if not isinstance(payload, bytes):
+            raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
+        if isBinary is not True and isBinary is not False:
+            raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
+        if self._connection is None:
+            raise Disconnected("expected an open WebSocket connection, got one that is not connected")
+        self._connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
+        if (sender := self._sender()) is not None:
+            sender.ping(payload or b"")
+
+    def sendPong(self, payload: bytes | None = None) -> None:
+        """Sends a pong (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
+        if (sender := self._sender()) is not None:
+            sender.pong(payload or b"")
+
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
+        """Starts the closing handshake; ignored when it has started or the connection is closed.
+
+        `code`: 1000 or 3000 to 4999; `reason` needs a code and is cut to 123 octets of UTF-8. Raises `ValueError`,
+        `TypeError`, and `Disconnected` before the connection is open.
+        """
+        if self._connection is None:
+            raise Disconnected("expected an open WebSocket connection, got one that is not connected")
+        self._connection.close(code, reason)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Closes the TCP connection without closing handshake; `abort`: without sending what is waiting."""
+        if self._connection is not None:
+            self._connection.drop(abort=abort, reason="dropConnection() was called")
+
+    def failConnection(self, code: int, reason: str) -> None:
+        """Fails the connection (RFC 6455 7.1.7): the peer gets a close frame with `code` and `reason`.
+
+        Nothing is received any more. `failByDrop` decides whether the peer's answer is awaited. `onClose` gets
+        (False, 1006, ...). During the opening handshake a server answers 500 instead.
+        """
+        if self._connection is not None:
+            self._connection.fail(code, reason)
+
+    def sendPreparedMessage(self, preparedMsg: Any) -> None:
+        """Sends what `factory.prepareMessage` made; ignored when the connection is not open."""
+        connection = self._connection
+        if connection is None or connection.sender is None:
+            return
+        plain = connection.is_server and connection.pmce is None and not connection.sender.in_message
+        frame = preparedMsg.server_frame(connection.options) if plain else None
+        if frame is not None:
+            connection.writer.raw(frame)
+            return
+        connection.send_message(preparedMsg.payload, preparedMsg.binary, None, not preparedMsg.doNotCompress)
+
+    def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
+        """Begins a message in pieces; this and the next four are ignored when the connection is not open."""
+        if (sender := self._sender()) is not None:
+            sender.begin_message(isBinary, not doNotCompress)
+
+    def beginMessageFrame(self, length: int) -> None:
+        """Begins a frame of `length` octets. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._sender()) is not None:
+            sender.begin_frame(length)
+
+    def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> int | None:
+        """Sends octets of the frame; returns how many are missing, 0: complete, below 0: the surplus, not sent."""
+        sender = self._sender()
+        return None if sender is None else sender.frame_data(payload)
+
+    def sendMessageFrame(self, payload: bytes, sync: bool = False) -> None:
+        """Sends a whole frame of the message. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._sender()) is not None:
+            sender.frame(payload)
+
+    def endMessage(self) -> None:
+        """Ends the message in pieces. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._sender()) is not None:
+            sender.end_message()
+
+    @property
+    def is_open(self) -> asyncio.Future[None]:
+        """Resolves (to `None`) when the connection is open; `Disconnected` when it closes before that."""
+        if self._open_future is None:
+            self._open_future = self._new_future()
+            if self.state == State.OPEN:
+                self._open_future.set_result(None)
+        return self._open_future
+
+    @property
+    def is_closed(self) -> asyncio.Future[Any]:
+        """Resolves to this protocol when the connection is closed, before `onClose`."""
+        if self._closed_future is None:
+            self._closed_future = self._new_future()
+            if self.state == State.CLOSED:
+                self._closed_future.set_result(self)
+        return self._closed_future
+
+    @property
+    def transport_details(self) -> Any:
+        """Details of the transport; `None` as long as there are none."""
+        return None
+
+    @property
+    def websocket_extensions_in_use(self) -> list[Any]:
+        """The extensions in use."""
+        connection = self._connection
+        return [] if connection is None or connection.pmce is None else [connection.pmce]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The options in force, by name."""
+            if name in type(self)._option_names and self._connection is not None:
+                return getattr(self._connection.options, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # -- what the connection tells (autobahn.websocket.connection.Events) -----------------------------------------
+
+    def ping_received(self, payload: bytes) -> None:
+        """A ping has arrived."""
+        self._call(self.onPing, "onPing", payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong has arrived."""
+        if self._keep_alive is not None and (times := self._keep_alive.pong(payload)) is not None:
+            sent, number, received = times
+            self._call(self.onAutoPong, "onAutoPong", sent, number, received, received - sent, payload)
+        self._call(self.onPong, "onPong", payload)
+
+    def message_result(self, value: Any) -> None:
+        """`onMessage` returned something."""
+        self._spawn(value, "onMessage")
+
+    def message_error(self, exc: Exception) -> None:
+        """`onMessage` raised."""
+        self.onUserError(exc, "onMessage")
+
+    def message_stream(self) -> MessageStream | None:
+        """Who takes messages piece by piece: only when the class overrides one of the hooks for that."""
+        if not overrides_stream_hooks(self, WebSocketAdapterProtocol):
+            return None
+        self._stream = MessageStream(self, self._call)
+        return self._stream
+
+    def handshake_received(self, request_or_response: Any) -> None:
+        """The peer's half of the opening handshake has arrived and is in order."""
+        raise NotImplementedError
+
+    def opened(self) -> None:
+        """The connection is open."""
+        connection = self._connection
+        assert connection is not None
+        options = connection.options
+        if options.autoPingInterval:
+            self._keep_alive = KeepAlive(
+                self._loop,
+                self.sendPing,
+                self._peer_is_dead,
+                interval=options.autoPingInterval,
+                timeout=options.autoPingTimeout,
+                size=options.autoPingSize,
+                any_traffic=options.autoPingRestartOnAnyTraffic,
+            )
+        self._call(self.onOpen, "onOpen")
+        if self._open_future is not None and not self._open_future.done():
+            self._open_future.set_result(None)
+
+    def failed(self, reason: str) -> None:
+        """The peer broke the rules or its handshake was refused: one line in the log."""
+        self.log.info("WebSocket connection with {peer} failed: {reason}", peer=self.peer, reason=reason)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    _stream: MessageStream
+
+    def _new_connection(self) -> Connection:
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        """The opening handshake may begin."""
+
+    def _sender(self) -> Any:
+        return None if self._connection is None else self._connection.sender
+
+    def _new_future(self) -> asyncio.Future[Any]:
+        loop = getattr(self, "_loop", None) or getattr(self.factory, "loop", None)
+        return (loop or asyncio.get_running_loop()).create_future()
+
+    def _peer_is_dead(self) -> None:
+        self._call(self.onAutoPingTimeout, "onAutoPingTimeout")
+        if self._connection is not None:
+            self._connection.ping_timeout()
+
+    def _call(self, callback: Callable[..., Any], where: str, *args: Any) -> None:
+        """Calls a callback whose result nobody waits for."""
+        try:
+            result = callback(*args)
+        except Exception as exc:
+            self.onUserError(exc, where)
+        else:
+            if result is not None:
+                self._spawn(result, where)
+
+    def _spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
+        if self._tasks is None:
+            self._tasks = Tasks(self._task_failed)
+        self._tasks.spawn(value, where, then)
+
+    def _task_failed(self, exc: BaseException, where: str) -> None:
+        self.onUserError(exc, where)
+
+    def _resolved_options(self) -> Any:
+        """The options of the factory, with attributes of the same name on factory, class and instance above them."""
+        cls = type(self)
+        own = {name for name in self._option_names if hasattr(cls, name)} | (vars(self).keys() & self._option_names)
+        factory = self.factory
+        changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._option_names}
+        changes.update({name: getattr(self, name) for name in own})
+        return factory.options.updated(changes) if changes else factory.options

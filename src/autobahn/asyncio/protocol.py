@@ -1,0 +1,296 @@
+"""`WebSocketServerProtocol` and `WebSocketClientProtocol`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from autobahn.asyncio.adapter import WebSocketAdapterProtocol
+from autobahn.websocket.connection import Connection
+from autobahn.websocket.errors import HandshakeError
+from autobahn.websocket.handshake import ClientRequest, ServerRules, flat
+from autobahn.websocket.opening import ClientConnection, ServerConnection
+from autobahn.websocket.options import CLIENT_OPTION_NAMES, SERVER_OPTION_NAMES
+from autobahn.websocket.types import (
+    ConnectingRequest,
+    ConnectionAccept,
+    ConnectionDeny,
+    ConnectionRequest,
+    ConnectionResponse,
+)
+
+__all__ = ("WebSocketClientProtocol", "WebSocketServerProtocol")
+
+
+class WebSocketServerProtocol(WebSocketAdapterProtocol):
+    """A server's end of a WebSocket connection."""
+
+    is_server: ClassVar[bool] = True
+    _option_names: ClassVar[frozenset[str]] = SERVER_OPTION_NAMES
+    _connection: ServerConnection | None = None
+    _counted = False
+
+    def onConnect(self, request: ConnectionRequest) -> Any:
+        """A client asks for a connection; awaited when it returns an awaitable.
+
+        Returns `None`, the subprotocol to speak, a pair of that and a dict of headers for the answer, or a
+        `ConnectionAccept`. Raises `ConnectionDeny` to refuse with an HTTP status.
+        """
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The TCP connection is gone; `onClose` is called."""
+        if self._counted:
+            self._counted = False
+            self.factory.countConnections -= 1
+        super().connection_lost(exc)
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: dict[str, str] | None = None) -> None:
+        """Refuses the client with an HTTP status; nothing happens once the connection is open."""
+        if self._connection is not None:
+            headers = tuple((responseHeaders or {}).items())
+            self._connection.fail_opening(HandshakeError(code, reason, headers))
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: dict[str, str] | None = None) -> None:
+        """The same as `failHandshake`."""
+        self.failHandshake(reason, code, responseHeaders)
+
+    def _new_connection(self) -> Connection:
+        factory = self.factory
+        options = self._resolved_options()
+        factory.countConnections += 1
+        self._counted = True
+        rules = ServerRules(
+            versions=options.versions,
+            allowed_origins=options.allowedOrigins,
+            allow_null_origin=options.allowNullOrigin,
+            external_port=factory.externalPort or 0,
+            is_secure=factory.isSecure,
+            web_status=options.webStatus,
+        )
+        return ServerConnection(
+            self._outbox, self, options, rules=rules, server=factory.server, peer=self.peer or "unknown"
+        )
+
+    def handshake_received(self, request_or_response: Any) -> None:
+        """The request is in order: `onConnect` decides."""
+        request: ConnectionRequest = request_or_response
+        connection = self._connection
+        assert connection is not None
+        options = connection.options
+        if options.maxConnections and self.factory.countConnections > options.maxConnections:
+            connection.fail_opening(HandshakeError(503, "maximum number of connections reached"))
+            return
+        if options.trustXForwardedFor and (peer := _forwarded_for(request, options.trustXForwardedFor)):
+            self.peer = request.peer = peer
+        self.http_headers = request.headers
+        self.websocket_version = request.version
+        try:
+            answer = self.onConnect(request)
+        except Exception as exc:
+            self._connect_failed(exc)
+            return
+        if inspect.isawaitable(answer):
+            self._spawn(answer, "onConnect", self._accept)
+        else:
+            self._accept(answer)
+
+    def _accept(self, answer: Any) -> None:
+        connection = self._connection
+        assert connection is not None
+        try:
+            subprotocol, headers = _accepted(answer)
+            lines = [*flat(self.factory.headers), *flat(headers)]
+            connection.accept(subprotocol, lines)
+        except Exception as exc:
+            self._connect_failed(exc)
+
+    def _connect_failed(self, exc: BaseException) -> None:
+        """`onConnect` refused, or raised, or returned something that cannot be sent."""
+        connection = self._connection
+        assert connection is not None
+        if isinstance(exc, ConnectionDeny):
+            connection.fail_opening(HandshakeError(exc.code, exc.reason or ""))
+            return
+        self.onUserError(exc, "onConnect")
+        # The text of the exception stays here: it is not the client's business.
+        connection.fail_opening(HandshakeError(500, "Internal server error"))
+
+    def _task_failed(self, exc: BaseException, where: str) -> None:
+        if where == "onConnect":
+            self._connect_failed(exc)
+        else:
+            self.onUserError(exc, where)
+
+    @property
+    def http_request_uri(self) -> str | None:
+        """The target of the request as it was sent."""
+        return None if self._connection is None else self._connection.target
+
+    @property
+    def http_request_path(self) -> str | None:
+        """The path of the request."""
+        path: str | None = self._of_request("path")
+        return path
+
+    @property
+    def http_request_params(self) -> dict[str, list[str]]:
+        """The query parameters of the request."""
+        return self._of_request("params") or {}
+
+    @property
+    def http_request_host(self) -> str | None:
+        """The host the request named, without port."""
+        host: str | None = self._of_request("host")
+        return host
+
+    @property
+    def websocket_protocols(self) -> list[str]:
+        """The subprotocols the client offered."""
+        return self._of_request("protocols") or []
+
+    @property
+    def websocket_origin(self) -> str | None:
+        """The origin of the page, "" when the client sent none."""
+        origin: str | None = self._of_request("origin")
+        return origin
+
+    @property
+    def websocket_extensions(self) -> list[Any]:
+        """The extensions the client offered."""
+        return self._of_request("extensions") or []
+
+    def _of_request(self, name: str) -> Any:
+        request = None if self._connection is None else self._connection.request
+        return None if request is None else getattr(request, name)
+
+
+def _accepted(answer: Any) -> tuple[str | None, Any]:
+    """Subprotocol and headers of what `onConnect` returned. Raises `TypeError`."""
+    if isinstance(answer, ConnectionAccept):
+        return answer.subprotocol, answer.headers
+    if answer is None or isinstance(answer, str):
+        return answer, None
+    if isinstance(answer, tuple) and len(answer) == 2 and (answer[0] is None or isinstance(answer[0], str)):
+        return answer
+    raise TypeError(
+        "expected onConnect to return None, a subprotocol, (subprotocol, headers) or a ConnectionAccept, "
+        f"got {answer!r}"
+    )
+
+
+def _forwarded_for(request: ConnectionRequest, trusted: int) -> str | None:
+    """The address that the outermost of `trusted` proxies saw: the n-th of X-Forwarded-For from the right."""
+    addresses = [a.strip() for a in request.headers.get("x-forwarded-for", "").split(",") if a.strip()]
+    return addresses[-trusted] if len(addresses) >= trusted else None
+
+
+class WebSocketClientProtocol(WebSocketAdapterProtocol):
+    """A client's end of a WebSocket connection."""
+
+    is_server: ClassVar[bool] = False
+    _option_names: ClassVar[frozenset[str]] = CLIENT_OPTION_NAMES
+    _connection: ClientConnection | None = None
+    _resume: Callable[[], None] | None = None
+
+    def onConnecting(self, transport_details: Any) -> Any:
+        """The TCP connection stands; awaited when it returns an awaitable.
+
+        Returns `None`, or a `ConnectingRequest` with what to ask for in place of the factory's values.
+        """
+
+    def onConnect(self, response: ConnectionResponse) -> Any:
+        """The server agreed; awaited when it returns an awaitable, and `onOpen` comes after it."""
+
+    def failHandshake(self, reason: str) -> None:
+        """Drops the connection; nothing happens once it is open."""
+        if self._connection is not None:
+            self._connection.fail_opening(HandshakeError(400, reason))
+
+    def _new_connection(self) -> Connection:
+        return ClientConnection(self._outbox, self, self._resolved_options(), peer=self.peer or "unknown")
+
+    def _start(self) -> None:
+        try:
+            wanted = self.onConnecting(self.transport_details)
+        except Exception as exc:
+            self._connecting_failed(exc)
+            return
+        if inspect.isawaitable(wanted):
+            self._spawn(wanted, "onConnecting", self._request)
+        else:
+            self._request(wanted)
+
+    def _request(self, wanted: Any) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.start(self._new_request(wanted))
+        except Exception as exc:
+            self._connecting_failed(exc)
+
+    def _new_request(self, wanted: Any) -> ClientRequest:
+        if wanted is not None and not isinstance(wanted, ConnectingRequest):
+            raise TypeError(f"expected onConnecting to return None or a ConnectingRequest, got {type(wanted).__name__}")
+        assert self._connection is not None
+        factory, options = self.factory, self._connection.options
+        ask = ConnectingRequest(useragent=factory.useragent) if wanted is None else wanted
+        return ClientRequest(
+            host=_or(ask.host, factory.host),
+            port=_or(ask.port, factory.port),
+            resource=_or(ask.resource, factory.resource),
+            is_secure=factory.isSecure,
+            useragent=ask.useragent,
+            headers=_or(ask.headers, factory.headers),
+            origin=_or(ask.origin, factory.origin),
+            protocols=tuple(_or(ask.protocols, factory.protocols) or ()),
+            extensions=tuple(o.get_extension_string() for o in options.perMessageCompressionOffers),
+            version=13 if options.version >= 13 else 8,
+        )
+
+    def _connecting_failed(self, exc: BaseException) -> None:
+        self.onUserError(exc, "onConnecting")
+        self.failHandshake("onConnecting failed")
+
+    def handshake_received(self, request_or_response: Any) -> None:
+        """The answer is in order: `onConnect` sees it before the connection goes on."""
+        response: ConnectionResponse = request_or_response
+        connection = self._connection
+        assert connection is not None
+        self.http_headers = response.headers
+        self.websocket_version = response.version
+        try:
+            result = self.onConnect(response)
+        except Exception as exc:
+            self._connect_failed(exc)
+            return
+        if inspect.isawaitable(result):
+            # What the server sends now waits in the kernel.
+            if self.transport is not None:
+                self.transport.pause_reading()
+            self._spawn(result, "onConnect", self._connected)
+        else:
+            connection.proceed()
+
+    def _connected(self, _result: Any) -> None:
+        assert self._connection is not None
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._connection.proceed()
+
+    def _connect_failed(self, exc: BaseException) -> None:
+        self.onUserError(exc, "onConnect")
+        self.failConnection(1011, "onConnect failed")
+
+    def _task_failed(self, exc: BaseException, where: str) -> None:
+        if where == "onConnect":
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+            self._connect_failed(exc)
+        elif where == "onConnecting":
+            self._connecting_failed(exc)
+        else:
+            self.onUserError(exc, where)
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value

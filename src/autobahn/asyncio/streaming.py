@@ -1,0 +1,93 @@
+"""`MessageStream`: brings messages to a protocol piece by piece, when the program asked for pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+HOOKS = (
+    "onMessageBegin",
+    "onMessageFrameBegin",
+    "onMessageFrameData",
+    "onMessageFrameEnd",
+    "onMessageFrame",
+    "onMessageEnd",
+)
+
+
+def overrides_stream_hooks(protocol: object, base: type) -> bool:
+    """Whether the program put something of its own in place of one of the streaming hooks of `base`."""
+    cls, own = type(protocol), vars(protocol)
+    return any(getattr(cls, name) is not getattr(base, name) or name in own for name in HOOKS)
+
+
+class MessageStream:
+    """The `stream` of a frame `Reader`, and what the hooks do when they are not overridden.
+
+    A hook that is overridden without calling the base stops the default ones after it.
+    """
+
+    __slots__ = ("_call", "_chunks", "_frames", "_is_binary", "_protocol")
+
+    def __init__(self, protocol: Any, call: Callable[..., None]) -> None:
+        self._protocol = protocol
+        self._call = call
+        self._is_binary = False
+        self._frames: list[bytes] | None = None  # of the message
+        self._chunks: list[bytes] | None = None  # of the frame
+
+    # what the reader calls
+
+    def message_begin(self, is_binary: bool) -> None:
+        """A message begins."""
+        self._frames = None
+        self._is_binary = is_binary
+        self._call(self._protocol.onMessageBegin, "onMessageBegin", is_binary)
+
+    def frame_begin(self, length: int) -> None:
+        """A frame begins."""
+        self._chunks = None
+        self._call(self._protocol.onMessageFrameBegin, "onMessageFrameBegin", length)
+
+    def frame_data(self, data: bytes) -> None:
+        """Octets have arrived."""
+        self._call(self._protocol.onMessageFrameData, "onMessageFrameData", data)
+
+    def frame_end(self) -> None:
+        """The frame is complete."""
+        self._call(self._protocol.onMessageFrameEnd, "onMessageFrameEnd")
+
+    def message_end(self) -> None:
+        """The message is complete."""
+        self._call(self._protocol.onMessageEnd, "onMessageEnd")
+
+    # what the hooks do by default
+
+    def message_begin_default(self, is_binary: bool) -> None:
+        """Collects frames."""
+        self._is_binary = is_binary
+        self._frames = []
+
+    def frame_begin_default(self, length: int) -> None:
+        """Collects chunks."""
+        self._chunks = []
+
+    def frame_data_default(self, data: bytes) -> None:
+        """Adds a chunk."""
+        if self._chunks is not None:
+            self._chunks.append(data)
+
+    def frame_end_default(self) -> Any:
+        """Hands the chunks to `onMessageFrame`."""
+        chunks, self._chunks = self._chunks, None
+        return None if chunks is None else self._protocol.onMessageFrame(chunks)
+
+    def frame_default(self, chunks: list[bytes]) -> None:
+        """Adds a frame."""
+        if self._frames is not None:
+            self._frames.extend(chunks)
+
+    def message_end_default(self) -> Any:
+        """Hands the message to `onMessage`."""
+        frames, self._frames = self._frames, None
+        return None if frames is None else self._protocol.onMessage(b"".join(frames), self._is_binary)

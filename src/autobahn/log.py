@@ -1,0 +1,66 @@
+"""`Log`: the `log` attribute of sessions, protocols and factories, over the standard logging."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+TRACE: Final = 5
+"""Level number of `Log.trace`, below `logging.DEBUG`."""
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def printable(text: str) -> str:
+    """`text` with every control character (C0, DEL, C1) written as `\\xNN`, fit for one line of a log or terminal."""
+    return text.translate(_CONTROLS)
+
+
+class Log:
+    """Logs `str.format` templates with keyword values to the standard logger `name`.
+
+    `log.info("{n} messages from {peer}", n=3, peer=peer)`. A template is formatted only when its level is enabled.
+    Values that are strings have their control characters escaped; the template is the program's own and is left alone.
+    `exc_info=` is handed to the standard logging.
+    """
+
+    __slots__ = ("logger",)
+
+    def __init__(self, name: str) -> None:
+        self.logger = logging.getLogger(name)
+
+    def critical(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level CRITICAL."""
+        self._log(logging.CRITICAL, template, values)
+
+    def error(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level ERROR."""
+        self._log(logging.ERROR, template, values)
+
+    def warn(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level WARNING."""
+        self._log(logging.WARNING, template, values)
+
+    def info(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level INFO."""
+        self._log(logging.INFO, template, values)
+
+    def debug(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level DEBUG."""
+        self._log(logging.DEBUG, template, values)
+
+    def trace(self, template: str | None = None, /, **values: Any) -> None:
+        """Logs at level `TRACE` (5)."""
+        self._log(TRACE, template, values)
+
+    def _log(self, level: int, template: str | None, values: dict[str, Any]) -> None:
+        if not self.logger.isEnabledFor(level):
+            return
+        exc_info = values.pop("exc_info", None)
+        if template is None:
+            template = str(values.pop("format", ""))
+        try:
+            text = template.format(**{k: printable(v) if isinstance(v, str) else v for k, v in values.items()})
+        except (LookupError, ValueError, AttributeError):  # a template that does not fit its values still gets logged
+            text = f"{template} {values!r}"
+        self.logger.log(level, "%s", text, exc_info=exc_info)

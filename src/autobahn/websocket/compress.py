@@ -1,0 +1,527 @@
+"""permessage-deflate: what two ends offer and agree to, and the binding to the engine (RFC 7692).
+
+A client lists offers. The server's `perMessageCompressionAccept` gets the offers that are valid and returns a
+`...OfferAccept` for one of them, or `None`. The client's one gets the response and returns a `...ResponseAccept`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+from autobahn.websocket.deflate import Deflater, Inflater
+from autobahn.websocket.errors import HandshakeError
+
+__all__ = (
+    "PERMESSAGE_COMPRESSION_EXTENSION",
+    "PerMessageCompress",
+    "PerMessageCompressOffer",
+    "PerMessageCompressOfferAccept",
+    "PerMessageCompressResponse",
+    "PerMessageCompressResponseAccept",
+    "PerMessageDeflate",
+    "PerMessageDeflateOffer",
+    "PerMessageDeflateOfferAccept",
+    "PerMessageDeflateResponse",
+    "PerMessageDeflateResponseAccept",
+)
+
+Params = dict[str, list[str | bool]]
+"""Values of extension parameters by name; `True` for a parameter without value."""
+Extensions = list[tuple[str, Params]]
+
+# Possessive quantifiers: no input makes the work more than linear (CVE-2020-7662).
+_LEXEME = re.compile(
+    r"""[ \t]*+(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]++)|"((?:[\t !#-\[\]-~]|\\[\t -~])*+)"|([,;=]))[ \t]*+"""
+)
+_ESCAPE = re.compile(r"\\(.)")
+_WINDOW_BITS = re.compile(r"8|9|1[0-5]")
+
+
+def _lexemes(text: str) -> Iterator[tuple[str, str]]:
+    """Pairs of kind ("token", "quoted", or the separator itself) and text; ("end", "") closes the sequence."""
+    position = 0
+    while position < len(text):
+        match = _LEXEME.match(text, position)
+        if match is None:
+            raise HandshakeError(400, f"expected a list of extensions, got something else at {position}")
+        token, quoted, separator = match.groups()
+        if token is not None:
+            yield "token", token
+        elif quoted is not None:
+            yield "quoted", _ESCAPE.sub(r"\1", quoted)
+        else:
+            yield separator, separator
+        position = match.end()
+    yield "end", ""
+
+
+def parse_extensions(text: str) -> Extensions:
+    """The extensions of a Sec-WebSocket-Extensions value (RFC 6455 9.1), in order. Raises `HandshakeError` 400."""
+    extensions: Extensions = []
+    if not text.strip(" \t"):
+        return extensions
+    lexemes = _lexemes(text)
+
+    def expect(*kinds: str) -> str:
+        kind, value = next(lexemes, ("end", ""))
+        if kind not in kinds:
+            raise HandshakeError(400, f"expected {' or '.join(kinds)} in the list of extensions, got {kind}")
+        return value if kind in {"token", "quoted"} else kind
+
+    separator = ","
+    while separator == ",":
+        params: Params = {}
+        extensions.append((expect("token"), params))
+        separator = expect(",", ";", "end")
+        while separator == ";":
+            name = expect("token")
+            separator = expect(",", ";", "=", "end")
+            value: str | bool = True
+            if separator == "=":
+                value = expect("token", "quoted")
+                separator = expect(",", ";", "end")
+            params.setdefault(name, []).append(value)
+    return extensions
+
+
+def _flag(params: Params, name: str) -> bool:
+    values = params.get(name, [])
+    if len(values) > 1 or values not in ([], [True]):
+        raise ValueError(f"expected {name} once and without value, got {values!r}")
+    return bool(values)
+
+
+def _bits(params: Params, name: str, *, may_be_bare: bool) -> int | bool:
+    """The window bits of a parameter: 0 when absent, `True` without value, else 8 to 15 (RFC 7692 7.1.2)."""
+    values = params.get(name)
+    if values is None:
+        return 0
+    if len(values) > 1:
+        raise ValueError(f"expected {name} once, got it {len(values)} times")
+    value = values[0]
+    if value is True and may_be_bare:
+        return True
+    if not isinstance(value, str) or _WINDOW_BITS.fullmatch(value) is None:
+        raise ValueError(f"expected {name} from 8 to 15, got {value!r}")
+    return int(value)
+
+
+_PARAMETERS: Final = frozenset(
+    {
+        "client_no_context_takeover",
+        "server_no_context_takeover",
+        "client_max_window_bits",
+        "server_max_window_bits",
+    }
+)
+
+
+def _check_names(params: Params) -> None:
+    if unknown := params.keys() - _PARAMETERS:
+        raise ValueError(f"expected parameters of permessage-deflate, got {sorted(unknown)[0]!r}")
+
+
+# -- bases -----------------------------------------------------------------------------------------------------
+
+
+class _Record:
+    """Shows its attributes; equal when they are."""
+
+    def __json__(self) -> dict[str, Any]:
+        return {"extension": "permessage-deflate", **vars(self)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class PerMessageCompress:
+    """Base of extension bindings in use."""
+
+
+class PerMessageCompressOffer(_Record):
+    """Base of client offers."""
+
+    def get_extension_string(self) -> str:
+        """The offer as it stands in the header."""
+        raise NotImplementedError
+
+
+class PerMessageCompressOfferAccept(_Record):
+    """Base of a server's accepts."""
+
+
+class PerMessageCompressResponse(_Record):
+    """Base of server responses."""
+
+
+class PerMessageCompressResponseAccept(_Record):
+    """Base of a client's accepts."""
+
+
+EXTENSION_NAME: Final = "permessage-deflate"
+WINDOW_BITS: Final = (9, 10, 11, 12, 13, 14, 15)
+"""Window sizes zlib can compress with; RFC 7692 allows 8 as well, which is declined."""
+MEM_LEVELS: Final = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"expected {name} of type bool, got {type(value).__name__}")
+
+
+def _check_in(name: str, value: object, allowed: Sequence[int]) -> None:
+    if isinstance(value, bool) or value not in allowed:
+        raise ValueError(f"expected {name} to be one of {list(allowed)}, got {value!r}")
+
+
+def _check_own(
+    no_context_takeover: bool | None,
+    window_bits: int | None,
+    mem_level: int | None,
+    max_message_size: int | None,
+) -> None:
+    """Refuses bad values for this end's own compressor and limit."""
+    if no_context_takeover is not None:
+        _check_bool("no_context_takeover", no_context_takeover)
+    if window_bits is not None:
+        _check_in("window_bits", window_bits, WINDOW_BITS)
+    if mem_level is not None:
+        _check_in("mem_level", mem_level, MEM_LEVELS)
+    if max_message_size is not None and (not isinstance(max_message_size, int) or max_message_size < 0):
+        raise ValueError(f"expected max_message_size in octets or None, got {max_message_size!r}")
+
+
+# -- permessage-deflate ----------------------------------------------------------------------------------------
+
+
+class PerMessageDeflateOffer(PerMessageCompressOffer):
+    """A client's offer (RFC 7692 7.1).
+
+    `accept_...`: the client can do this when the server asks for it. `request_...`: the server must do it;
+    `request_max_window_bits` 0 or 9 to 15.
+    """
+
+    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
+
+    def __init__(
+        self,
+        accept_no_context_takeover: bool = True,
+        accept_max_window_bits: bool = True,
+        request_no_context_takeover: bool = False,
+        request_max_window_bits: int = 0,
+    ) -> None:
+        _check_bool("accept_no_context_takeover", accept_no_context_takeover)
+        _check_bool("accept_max_window_bits", accept_max_window_bits)
+        _check_bool("request_no_context_takeover", request_no_context_takeover)
+        _check_in("request_max_window_bits", request_max_window_bits, (0, *WINDOW_BITS))
+        self.accept_no_context_takeover = accept_no_context_takeover
+        self.accept_max_window_bits = accept_max_window_bits
+        self.request_no_context_takeover = request_no_context_takeover
+        self.request_max_window_bits = request_max_window_bits
+
+    @classmethod
+    def parse(cls, params: Params) -> PerMessageDeflateOffer:
+        """The offer of these parameters. Raises `ValueError` for one that has to be declined (RFC 7692 7.1)."""
+        _check_names(params)
+        _flag(params, "client_no_context_takeover")  # a hint; a client can always be asked for it (RFC 7692 7.1.1.2)
+        bits = _bits(params, "server_max_window_bits", may_be_bare=False)
+        return cls(
+            accept_no_context_takeover=True,
+            accept_max_window_bits=_bits(params, "client_max_window_bits", may_be_bare=True) != 0,
+            request_no_context_takeover=_flag(params, "server_no_context_takeover"),
+            request_max_window_bits=int(bits),
+        )
+
+    def get_extension_string(self) -> str:
+        """The offer as it stands in the header."""
+        parts = [EXTENSION_NAME]
+        if self.accept_no_context_takeover:
+            parts.append("client_no_context_takeover")
+        if self.accept_max_window_bits:
+            parts.append("client_max_window_bits")
+        if self.request_no_context_takeover:
+            parts.append("server_no_context_takeover")
+        if self.request_max_window_bits:
+            parts.append(f"server_max_window_bits={self.request_max_window_bits}")
+        return "; ".join(parts)
+
+
+class PerMessageDeflateOfferAccept(PerMessageCompressOfferAccept):
+    """A server's yes to an offer.
+
+    `request_...`: the client must do this. The others are about the server's own compressor: `no_context_takeover`
+    and `window_bits` (`None`: as the offer asks), `mem_level` (1 to 9), and `max_message_size`, the limit of an
+    inflated message in octets.
+    """
+
+    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
+
+    def __init__(
+        self,
+        offer: PerMessageDeflateOffer,
+        request_no_context_takeover: bool = False,
+        request_max_window_bits: int = 0,
+        no_context_takeover: bool | None = None,
+        window_bits: int | None = None,
+        mem_level: int | None = None,
+        max_message_size: int | None = None,
+    ) -> None:
+        if not isinstance(offer, PerMessageDeflateOffer):
+            raise TypeError(f"expected offer of type PerMessageDeflateOffer, got {type(offer).__name__}")
+        _check_bool("request_no_context_takeover", request_no_context_takeover)
+        if request_no_context_takeover and not offer.accept_no_context_takeover:
+            raise ValueError("expected request_no_context_takeover to be False: the client does not accept it")
+        _check_in("request_max_window_bits", request_max_window_bits, (0, *WINDOW_BITS))
+        if request_max_window_bits and not offer.accept_max_window_bits:
+            raise ValueError("expected request_max_window_bits to be 0: the client does not accept it")
+        _check_own(no_context_takeover, window_bits, mem_level, max_message_size)
+        if offer.request_no_context_takeover and no_context_takeover is False:
+            raise ValueError("expected no_context_takeover to be True or None: the client requests it")
+        if offer.request_max_window_bits and (window_bits or 0) > offer.request_max_window_bits:
+            raise ValueError(f"expected window_bits up to {offer.request_max_window_bits}, got {window_bits}")
+        self.offer = offer
+        self.request_no_context_takeover = request_no_context_takeover
+        self.request_max_window_bits = request_max_window_bits
+        self.no_context_takeover = no_context_takeover
+        self.window_bits = window_bits
+        self.mem_level = mem_level
+        self.max_message_size = max_message_size
+
+    def get_extension_string(self) -> str:
+        """The response as it stands in the header."""
+        parts = [EXTENSION_NAME]
+        if self.offer.request_no_context_takeover:
+            parts.append("server_no_context_takeover")
+        if self.offer.request_max_window_bits:
+            parts.append(f"server_max_window_bits={self.window_bits or self.offer.request_max_window_bits}")
+        if self.request_no_context_takeover:
+            parts.append("client_no_context_takeover")
+        if self.request_max_window_bits:
+            parts.append(f"client_max_window_bits={self.request_max_window_bits}")
+        return "; ".join(parts)
+
+
+class PerMessageDeflateResponse(PerMessageCompressResponse):
+    """A server's response; window bits are 0 when it did not name them."""
+
+    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
+
+    def __init__(
+        self,
+        client_max_window_bits: int,
+        client_no_context_takeover: bool,
+        server_max_window_bits: int,
+        server_no_context_takeover: bool,
+    ) -> None:
+        self.client_max_window_bits = client_max_window_bits
+        self.client_no_context_takeover = client_no_context_takeover
+        self.server_max_window_bits = server_max_window_bits
+        self.server_no_context_takeover = server_no_context_takeover
+
+    @classmethod
+    def parse(cls, params: Params) -> PerMessageDeflateResponse:
+        """The response of these parameters. Raises `ValueError`: the connection has to be failed (RFC 7692 7.1)."""
+        _check_names(params)
+        return cls(
+            client_max_window_bits=int(_bits(params, "client_max_window_bits", may_be_bare=False)),
+            client_no_context_takeover=_flag(params, "client_no_context_takeover"),
+            server_max_window_bits=int(_bits(params, "server_max_window_bits", may_be_bare=False)),
+            server_no_context_takeover=_flag(params, "server_no_context_takeover"),
+        )
+
+    def check_answers(self, offers: Sequence[PerMessageCompressOffer]) -> None:
+        """Returns when this is a legal answer to one of `offers`. Raises `ValueError`."""
+        if not any(self._answers(offer) for offer in offers if isinstance(offer, PerMessageDeflateOffer)):
+            raise ValueError("expected an answer to one of the compression offers, got something not offered")
+
+    def _answers(self, offer: PerMessageDeflateOffer) -> bool:
+        if self.client_max_window_bits and not offer.accept_max_window_bits:
+            return False
+        if offer.request_no_context_takeover and not self.server_no_context_takeover:
+            return False
+        limit = offer.request_max_window_bits
+        return not limit or 0 < self.server_max_window_bits <= limit
+
+
+class PerMessageDeflateResponseAccept(PerMessageCompressResponseAccept):
+    """A client's yes to a response; the other arguments are about the client's own compressor, and the limit."""
+
+    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
+
+    def __init__(
+        self,
+        response: PerMessageDeflateResponse,
+        no_context_takeover: bool | None = None,
+        window_bits: int | None = None,
+        mem_level: int | None = None,
+        max_message_size: int | None = None,
+    ) -> None:
+        if not isinstance(response, PerMessageDeflateResponse):
+            raise TypeError(f"expected response of type PerMessageDeflateResponse, got {type(response).__name__}")
+        _check_own(no_context_takeover, window_bits, mem_level, max_message_size)
+        if response.client_no_context_takeover and no_context_takeover is False:
+            raise ValueError("expected no_context_takeover to be True or None: the server requests it")
+        if response.client_max_window_bits:
+            # zlib cannot compress with a window of 8 bits
+            _check_in("client_max_window_bits", response.client_max_window_bits, WINDOW_BITS)
+            if (window_bits or 0) > response.client_max_window_bits:
+                raise ValueError(f"expected window_bits up to {response.client_max_window_bits}, got {window_bits}")
+        self.response = response
+        self.no_context_takeover = no_context_takeover
+        self.window_bits = window_bits
+        self.mem_level = mem_level
+        self.max_message_size = max_message_size
+
+
+class PerMessageDeflate(PerMessageCompress):
+    """permessage-deflate in use on one connection; window bits are 9 to 15, `mem_level` 1 to 9."""
+
+    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
+    DEFAULT_WINDOW_BITS: ClassVar[int] = 15
+    DEFAULT_MEM_LEVEL: ClassVar[int] = 8
+
+    def __init__(
+        self,
+        is_server: bool,
+        server_no_context_takeover: bool,
+        client_no_context_takeover: bool,
+        server_max_window_bits: int,
+        client_max_window_bits: int,
+        mem_level: int | None,
+        max_message_size: int | None = None,
+    ) -> None:
+        self.is_server = is_server
+        self.server_no_context_takeover = server_no_context_takeover
+        self.client_no_context_takeover = client_no_context_takeover
+        self.server_max_window_bits = server_max_window_bits or self.DEFAULT_WINDOW_BITS
+        self.client_max_window_bits = client_max_window_bits or self.DEFAULT_WINDOW_BITS
+        self.mem_level = mem_level or self.DEFAULT_MEM_LEVEL
+        self.max_message_size = max_message_size
+
+    @classmethod
+    def create_from_offer_accept(cls, is_server: bool, accept: PerMessageDeflateOfferAccept) -> PerMessageDeflate:
+        """The server's binding for what it accepted."""
+        offer = accept.offer
+        return cls(
+            is_server,
+            accept.no_context_takeover or offer.request_no_context_takeover,
+            accept.request_no_context_takeover,
+            accept.window_bits or offer.request_max_window_bits,
+            accept.request_max_window_bits,
+            accept.mem_level,
+            accept.max_message_size,
+        )
+
+    @classmethod
+    def create_from_response_accept(cls, is_server: bool, accept: PerMessageDeflateResponseAccept) -> PerMessageDeflate:
+        """The client's binding for what it accepted."""
+        response = accept.response
+        return cls(
+            is_server,
+            response.server_no_context_takeover,
+            accept.no_context_takeover or response.client_no_context_takeover,
+            response.server_max_window_bits,
+            accept.window_bits or response.client_max_window_bits,
+            accept.mem_level,
+            accept.max_message_size,
+        )
+
+    def __json__(self) -> dict[str, Any]:
+        return {"extension": EXTENSION_NAME, **vars(self)}
+
+    def __repr__(self) -> str:
+        return f"PerMessageDeflate({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+    def new_inflater(self) -> Inflater:
+        """The engine for what the other end sends."""
+        if self.is_server:
+            bits, no_context_takeover = self.client_max_window_bits, self.client_no_context_takeover
+        else:
+            bits, no_context_takeover = self.server_max_window_bits, self.server_no_context_takeover
+        return Inflater(window_bits=bits, no_context_takeover=no_context_takeover)
+
+    def new_deflater(self) -> Deflater:
+        """The engine for what this end sends."""
+        if self.is_server:
+            bits, no_context_takeover = self.server_max_window_bits, self.server_no_context_takeover
+        else:
+            bits, no_context_takeover = self.client_max_window_bits, self.client_no_context_takeover
+        return Deflater(window_bits=bits, no_context_takeover=no_context_takeover, mem_level=self.mem_level)
+
+
+PERMESSAGE_COMPRESSION_EXTENSION: Final[dict[str, dict[str, type]]] = {
+    EXTENSION_NAME: {
+        "Offer": PerMessageDeflateOffer,
+        "OfferAccept": PerMessageDeflateOfferAccept,
+        "Response": PerMessageDeflateResponse,
+        "ResponseAccept": PerMessageDeflateResponseAccept,
+        "PMCE": PerMessageDeflate,
+    }
+}
+
+
+# -- negotiation -----------------------------------------------------------------------------------------------
+
+Accept = Callable[[Any], Any]
+
+
+def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageDeflate, str] | None:
+    """What the server takes of the client's extensions, and the text of its answer; `None`: no compression.
+
+    Offers that are not valid are declined by passing over them (RFC 7692 7.1). `accept` is the program's; what it
+    raises passes through, and a wrong result is a `TypeError`.
+    """
+    if accept is None:
+        return None
+    offers = []
+    for name, params in extensions:
+        if name == EXTENSION_NAME:
+            try:
+                offers.append(PerMessageDeflateOffer.parse(params))
+            except ValueError:
+                continue
+    if not offers:
+        return None
+    accepted = accept(offers)
+    if accepted is None:
+        return None
+    if not isinstance(accepted, PerMessageDeflateOfferAccept):
+        raise TypeError(
+            "expected perMessageCompressionAccept to return a PerMessageDeflateOfferAccept or None, "
+            f"got {type(accepted).__name__}"
+        )
+    return PerMessageDeflate.create_from_offer_accept(True, accepted), accepted.get_extension_string()
+
+
+def negotiate_client(
+    extensions: Extensions, offers: Sequence[PerMessageCompressOffer], accept: Accept | None
+) -> PerMessageDeflate | None:
+    """What the server chose, checked against the offers. Raises `HandshakeError` when it may not choose that.
+
+    Without `accept` every legal response is accepted; what `accept` raises passes through.
+    """
+    if not extensions:
+        return None
+    if len(extensions) > 1 or extensions[0][0] != EXTENSION_NAME:
+        raise HandshakeError(400, f"expected at most one extension that was offered, got {[e[0] for e in extensions]}")
+    try:
+        response = PerMessageDeflateResponse.parse(extensions[0][1])
+        response.check_answers(offers)
+        accepted = PerMessageDeflateResponseAccept(response) if accept is None else accept(response)
+    except ValueError as exc:
+        raise HandshakeError(400, str(exc)) from None
+    if accepted is None:
+        raise HandshakeError(400, f"expected no compression, got {response!r}")
+    if not isinstance(accepted, PerMessageDeflateResponseAccept):
+        raise TypeError(
+            "expected perMessageCompressionAccept to return a PerMessageDeflateResponseAccept or None, "
+            f"got {type(accepted).__name__}"
+        )
+    return PerMessageDeflate.create_from_response_accept(False, accepted)

@@ -1,0 +1,373 @@
+"""The opening handshake on parsed heads, both roles (RFC 6455 section 4).
+
+Server: `check_request` judges a request, `accept_response` builds the 101, `error_response` any other answer.
+Client: `ClientRequest` is built and sent, `check_response` judges what comes back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from autobahn.websocket import http
+from autobahn.websocket.compress import Extensions, parse_extensions
+from autobahn.websocket.errors import HandshakeError
+from autobahn.websocket.types import ConnectionRequest, HeaderValue
+
+GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_HOST = re.compile(r"([A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*)://([a-z0-9\-._~]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_UPGRADE_ANSWER = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+
+_STATUS_PAGE = b"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>WebSocket</title></head>
+<body><h1>WebSocket</h1><p>This address speaks WebSocket (RFC 6455). Connect with a WebSocket client.</p></body></html>
+"""
+
+
+def accept_value(key: str) -> str:
+    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 4.2.2)."""
+    digest = hashlib.sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def flat(headers: Mapping[str, HeaderValue] | None) -> Iterator[tuple[str, str]]:
+    """Header lines of a dict whose values are texts, or lists of texts for repeated headers."""
+    for name, value in (headers or {}).items():
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield name, item
+        else:
+            raise TypeError(f"expected header {name!r} as str or list of str, got {type(value).__name__}")
+
+
+# -- server ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """What a server asks of requests. `external_port`: the port that a Host header must name, 0 = any."""
+
+    versions: Sequence[int] = (8, 13)
+    allowed_origins: Sequence[str] = ("*",)
+    allow_null_origin: bool = True
+    external_port: int = 0
+    is_secure: bool = False
+    web_status: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A request that asks properly for a WebSocket."""
+
+    request: ConnectionRequest
+    key: str
+    target: str
+
+
+def check_request(request: http.Request, rules: ServerRules, peer: str) -> Upgrade:
+    """The upgrade that `request` asks for. Raises `HandshakeError` with the HTTP status of the answer."""
+    if request.version != "1.1":
+        raise HandshakeError(505, f"expected HTTP/1.1, got HTTP/{request.version}")
+    if request.method != "GET":
+        raise HandshakeError(405, f"expected method GET, got {request.method}", (("Allow", "GET"),))
+    headers = request.headers
+    host = _check_host(headers, rules)
+    path, params = _check_target(request.target)
+    _check_no_body(headers)
+    _check_upgrade(headers)
+    version = _check_version(headers, rules)
+    protocols = _check_protocols(headers)
+    origin = _check_origin(headers, version, rules)
+    key = _check_key(headers)
+    extensions = _check_extensions(headers)
+    return Upgrade(
+        ConnectionRequest(peer, http.joined(headers), host, path, params, version, origin, protocols, extensions),
+        key,
+        request.target,
+    )
+
+
+def _one(headers: http.Headers, name: str) -> str | None:
+    """The value of a header that must not be repeated."""
+    values = headers.get(name.lower())
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise HandshakeError(400, f"expected one {name} header, got {len(values)}")
+    return values[0]
+
+
+def _check_host(headers: http.Headers, rules: ServerRules) -> str:
+    value = _one(headers, "Host")
+    if value is None:
+        raise HandshakeError(400, "expected a Host header, got none")
+    match = _HOST.fullmatch(value)
+    if match is None or int(match[2] or 0) > 65535:
+        raise HandshakeError(400, "expected a Host header 'HOST' or 'HOST:PORT', got something else")
+    port = int(match[2]) if match[2] else 443 if rules.is_secure else 80
+    if rules.external_port and port != rules.external_port:
+        raise HandshakeError(400, f"expected port {rules.external_port} in the Host header, got {port}")
+    return match[1]
+
+
+def _check_target(target: str) -> tuple[str, dict[str, list[str]]]:
+    if "#" in target:
+        raise HandshakeError(400, "expected a target without fragment (RFC 6455 section 3), got one with")
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        raise HandshakeError(400, "expected a path as target, got something else") from None
+    absolute = parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc  # RFC 9112 3.2.2
+    if target.startswith("//"):  # a path here; urlsplit() takes it for a host
+        path, _, query = target.partition("?")
+    elif target.startswith("/") or absolute:
+        path, query = parts.path or "/", parts.query
+    else:
+        raise HandshakeError(400, "expected a path as target, got something else")
+    try:
+        return path, parse_qs(query, max_num_fields=1000)
+    except ValueError:
+        raise HandshakeError(400, "expected at most 1000 query parameters, got more") from None
+
+
+def _check_no_body(headers: http.Headers) -> None:
+    # A body would be read as frames here and as something else by a proxy on the way: request smuggling.
+    if "transfer-encoding" in headers or headers.get("content-length", ["0"]) != ["0"]:
+        raise HandshakeError(400, "expected a request without body, got one with")
+
+
+def _check_upgrade(headers: http.Headers) -> None:
+    if "upgrade" not in headers:
+        raise HandshakeError(426, "expected a WebSocket upgrade (RFC 6455), got a plain request", _UPGRADE_ANSWER)
+    if not any(item.lower() == "websocket" for item in http.tokens(headers["upgrade"])):
+        raise HandshakeError(400, "expected 'websocket' in the Upgrade header, got something else")
+    if not any(item.lower() == "upgrade" for item in http.tokens(headers.get("connection", []))):
+        raise HandshakeError(400, "expected 'Upgrade' in the Connection header, got something else")
+
+
+def _check_version(headers: http.Headers, rules: ServerRules) -> int:
+    supported = (("Sec-WebSocket-Version", ",".join(str(v) for v in sorted(rules.versions, reverse=True))),)
+    value = _one(headers, "Sec-WebSocket-Version")
+    if value is None:
+        raise HandshakeError(400, "expected a Sec-WebSocket-Version header, got none", supported)
+    if not (value.isdigit() and len(value) <= 3 and str(int(value)) == value and int(value) in rules.versions):
+        raise HandshakeError(400, "expected a supported Sec-WebSocket-Version, got another", supported)
+    return int(value)
+
+
+def _check_protocols(headers: http.Headers) -> list[str]:
+    protocols = [part.strip(" \t") for value in headers.get("sec-websocket-protocol", []) for part in value.split(",")]
+    if not all(http.is_token(protocol) for protocol in protocols):
+        raise HandshakeError(400, "expected a list of tokens in Sec-WebSocket-Protocol, got something else")
+    if len(set(protocols)) != len(protocols):
+        raise HandshakeError(400, "expected every subprotocol once in Sec-WebSocket-Protocol, got a duplicate")
+    return protocols
+
+
+def _check_origin(headers: http.Headers, version: int, rules: ServerRules) -> str:
+    name = "Origin" if version >= 13 else "Sec-WebSocket-Origin"
+    value = _one(headers, name)
+    if value is None:
+        return ""  # not a browser
+    if not is_allowed_origin(value, rules.allowed_origins, rules.allow_null_origin):
+        raise HandshakeError(400, "expected an allowed Origin, got another")
+    return value
+
+
+def is_allowed_origin(origin: str, patterns: Iterable[str], allow_null: bool) -> bool:
+    """Whether a page of this origin (RFC 6454) may connect.
+
+    A pattern is matched whole and without regard to case against "scheme://host:port", with the default port of the
+    scheme filled in, or against "scheme://host" when that is the port; `*` stands for any characters.
+    """
+    origin = origin.lower()
+    if origin == "null" or origin.startswith("file:"):
+        return allow_null
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        return False
+    scheme, host, port = match[1], match[2], match[3]
+    default = _DEFAULT_PORTS.get(scheme)
+    candidates = [f"{scheme}://{host}:{port or default}"]
+    if port is None or port == default:
+        candidates.append(f"{scheme}://{host}")
+    return any(_matches(pattern.lower(), text) for pattern in patterns for text in candidates)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Glob match with `*` only, in linear time per piece: the leftmost place of every piece is as good as any."""
+    first, *pieces = pattern.split("*")
+    if not pieces:
+        return text == first
+    if not text.startswith(first):
+        return False
+    position = len(first)
+    for piece in pieces[:-1]:
+        found = text.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return len(text) - position >= len(pieces[-1]) and text.endswith(pieces[-1])
+
+
+def _check_key(headers: http.Headers) -> str:
+    key = _one(headers, "Sec-WebSocket-Key")
+    if key is None:
+        raise HandshakeError(400, "expected a Sec-WebSocket-Key header, got none")
+    try:
+        valid = len(key) == 24 and len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        valid = False
+    if not valid:
+        raise HandshakeError(400, "expected 16 octets in base64 as Sec-WebSocket-Key, got something else")
+    return key
+
+
+def _check_extensions(headers: http.Headers) -> Extensions:
+    # RFC 6455 11.3.2: in a request the header may be spread over several lines
+    values = headers.get("sec-websocket-extensions")
+    return parse_extensions(", ".join(values)) if values else []
+
+
+def accept_response(
+    upgrade: Upgrade,
+    *,
+    server: str | None,
+    headers: Iterable[tuple[str, str]],
+    subprotocol: str | None,
+    extensions: Sequence[str],
+) -> bytes:
+    """The 101 answer. Raises `ValueError` (unoffered subprotocol, text that cannot be in a header)."""
+    if subprotocol is not None and subprotocol not in upgrade.request.protocols:
+        raise ValueError(f"expected one of the offered subprotocols {upgrade.request.protocols}, got {subprotocol!r}")
+    lines = [("Server", server)] if server else []
+    lines += [("Upgrade", "WebSocket"), ("Connection", "Upgrade"), *headers]
+    if subprotocol is not None:
+        lines.append(("Sec-WebSocket-Protocol", subprotocol))
+    lines.append(("Sec-WebSocket-Accept", accept_value(upgrade.key)))
+    if extensions:
+        lines.append(("Sec-WebSocket-Extensions", ", ".join(extensions)))
+    return http.build_response(101, None, lines)
+
+
+def error_response(error: HandshakeError, *, server: str | None, web_status: bool = False) -> bytes:
+    """The answer to a request that is refused. The connection is closed after it.
+
+    Text that cannot be in a status line (control or non-ASCII characters) is replaced there by "?".
+    """
+    reason = "".join(c if " " <= c <= "~" else "?" for c in error.reason) or http.phrase(error.status)
+    if web_status and error.status == 426:
+        content, body = "text/html; charset=utf-8", _STATUS_PAGE
+    else:
+        content, body = "text/plain; charset=utf-8", f"{error.status} {reason}\n".encode("ascii")
+    lines = [("Server", server)] if server else []
+    lines += error.headers
+    lines += [
+        ("Content-Type", content),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Connection", "Upgrade, close" if error.status == 426 else "close"),
+    ]
+    return http.build_response(error.status, reason, lines, body)
+
+
+# -- client ----------------------------------------------------------------------------------------------------
+
+
+def new_key() -> str:
+    """A fresh Sec-WebSocket-Key: 16 octets from the system's CSPRNG in base64."""
+    return base64.b64encode(os.urandom(16)).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """The request of a client. `version`: 13, or 8 for Hybi-10. `extensions`: offers as texts."""
+
+    host: str
+    port: int | str
+    resource: str
+    is_secure: bool = False
+    useragent: str | None = None
+    headers: Mapping[str, HeaderValue] = field(default_factory=dict)
+    origin: str | None = None
+    protocols: Sequence[str] = ()
+    extensions: Sequence[str] = ()
+    version: int = 13
+    key: str = field(default_factory=new_key)
+
+    def build(self) -> bytes:
+        """The bytes to send. Raises `ValueError` for values that cannot be in a request head."""
+        for protocol in self.protocols:
+            if not http.is_token(protocol):
+                raise ValueError(f"expected a subprotocol made of token characters, got {protocol!r}")
+        if len(set(self.protocols)) != len(self.protocols):
+            raise ValueError(f"expected every subprotocol once, got {list(self.protocols)!r}")
+        lines = [("User-Agent", self.useragent)] if self.useragent else []
+        lines += [
+            ("Host", self._host()),
+            ("Upgrade", "WebSocket"),
+            ("Connection", "Upgrade"),
+            ("Pragma", "no-cache"),
+            ("Cache-Control", "no-cache"),
+            *flat(self.headers),
+            ("Sec-WebSocket-Key", self.key),
+        ]
+        if self.origin:
+            lines.append(("Origin" if self.version >= 13 else "Sec-WebSocket-Origin", self.origin))
+        if self.protocols:
+            lines.append(("Sec-WebSocket-Protocol", ",".join(self.protocols)))
+        if self.extensions:
+            lines.append(("Sec-WebSocket-Extensions", ", ".join(self.extensions)))
+        lines.append(("Sec-WebSocket-Version", str(self.version)))
+        return http.build_request("GET", self.resource, lines)
+
+    def _host(self) -> str:
+        if isinstance(self.port, str):  # a Unix socket has no port (host "unix")
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
+        if _HOST.fullmatch(host) is None:
+            raise ValueError(f"expected a host name or address, got {self.host!r}")
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What a server agreed to."""
+
+    subprotocol: str | None
+    extensions: Extensions
+
+
+def check_response(response: http.Response, request: ClientRequest) -> Switched:
+    """What the server agreed to (RFC 6455 4.1). Raises `HandshakeError` when it did not or not properly."""
+    if response.version != "1.1":
+        raise HandshakeError(505, f"expected HTTP/1.1, got HTTP/{response.version}")
+    if response.status != 101:
+        raise HandshakeError(
+            response.status, f"WebSocket connection upgrade failed [{response.status}]: {response.reason}"
+        )
+    headers = response.headers
+    if [item.lower() for item in http.tokens(headers.get("upgrade", []))] != ["websocket"]:
+        raise HandshakeError(400, "expected 'Upgrade: websocket' in the answer, got something else")
+    if not any(item.lower() == "upgrade" for item in http.tokens(headers.get("connection", []))):
+        raise HandshakeError(400, "expected 'Connection: Upgrade' in the answer, got something else")
+    accept = _one(headers, "Sec-WebSocket-Accept")
+    if accept != accept_value(request.key):
+        raise HandshakeError(400, "expected the Sec-WebSocket-Accept that belongs to our key, got something else")
+    subprotocol = _one(headers, "Sec-WebSocket-Protocol")
+    if subprotocol is not None and subprotocol not in request.protocols:
+        raise HandshakeError(400, f"expected one of the subprotocols {list(request.protocols)}, got {subprotocol!r}")
+    extensions = _one(headers, "Sec-WebSocket-Extensions")
+    return Switched(subprotocol, parse_extensions(extensions) if extensions is not None else [])

@@ -1,0 +1,209 @@
+"""The two roles of a `Connection`: how each opens it (RFC 6455 section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autobahn.websocket import http
+from autobahn.websocket.compress import negotiate_client, negotiate_server
+from autobahn.websocket.connection import LINGER_TIMEOUT, Connection, Events, Sink, State
+from autobahn.websocket.errors import FrameError, HandshakeError
+from autobahn.websocket.handshake import (
+    ClientRequest,
+    ServerRules,
+    Upgrade,
+    accept_response,
+    check_request,
+    check_response,
+    error_response,
+)
+from autobahn.websocket.options import ClientOptions, ServerOptions
+from autobahn.websocket.types import ConnectionRequest, ConnectionResponse
+
+
+class ServerConnection(Connection):
+    """The server's end. `server`: value of the Server header, empty = none."""
+
+    __slots__ = ("_head", "_peer", "_rules", "_server", "_upgrade")
+
+    is_server = True
+    options: ServerOptions
+
+    def __init__(
+        self,
+        sink: Sink,
+        events: Events,
+        options: ServerOptions,
+        *,
+        rules: ServerRules,
+        server: str | None = None,
+        peer: str = "unknown",
+    ) -> None:
+        super().__init__(sink, events, masked=options.maskServerFrames, apply_mask=options.applyMask)
+        self.options = options
+        self._rules = rules
+        self._server = server
+        self._peer = peer
+        self._head: http.HeadReader | None = http.HeadReader(request=True, max_size=options.maxHandshakeSize)
+        self._upgrade: Upgrade | None = None
+        self.receive = self._receive_request
+        sink.set_timeout(options.openHandshakeTimeout, self.open_timeout)
+
+    def _receive_request(self, data: bytes) -> None:
+        assert self._head is not None
+        try:
+            head = self._head.feed(data)
+            if head is None:
+                return
+            request = http.parse_request(head, max_headers=self.options.maxHandshakeHeaders)
+            upgrade = check_request(request, self._rules, self._peer)
+            if self._head.rest:
+                raise HandshakeError(400, "expected nothing behind the request before its answer, got octets")
+        except HandshakeError as error:
+            self.fail_opening(error)
+            return
+        self._head = None
+        self._upgrade = upgrade
+        self.receive = self._receive_early
+        self.events.handshake_received(upgrade.request)
+
+    def _receive_early(self, data: bytes) -> None:
+        # RFC 6455 4.1: a client sends nothing before the answer; a second request here is smuggling
+        self.fail_opening(HandshakeError(400, "expected nothing behind the request before its answer, got octets"))
+
+    @property
+    def request(self) -> ConnectionRequest | None:
+        """The request, once it has been received."""
+        return None if self._upgrade is None else self._upgrade.request
+
+    @property
+    def target(self) -> str | None:
+        """The target of the request as it was sent."""
+        return None if self._upgrade is None else self._upgrade.target
+
+    def accept(self, subprotocol: str | None, headers: Iterable[tuple[str, str]]) -> None:
+        """Answers 101 and opens the connection; nothing happens when the handshake has ended meanwhile.
+
+        Raises `ValueError` or `TypeError` for values that cannot be sent, and what the program's
+        `perMessageCompressionAccept` raises; nothing is sent then.
+        """
+        if self.state is not State.CONNECTING or self._upgrade is None:
+            return
+        upgrade = self._upgrade
+        chosen = negotiate_server(upgrade.request.extensions, self.options.perMessageCompressionAccept)
+        response = accept_response(
+            upgrade,
+            server=self._server,
+            headers=headers,
+            subprotocol=subprotocol,
+            extensions=[] if chosen is None else [chosen[1]],
+        )
+        self.writer.raw(response)
+        self.subprotocol = subprotocol
+        masked = True if self.options.requireMaskedClientFrames else None
+        self._open(None if chosen is None else chosen[0], masked=masked)
+        self.events.opened()
+
+    def fail_opening(self, error: HandshakeError) -> None:
+        """Answers with the HTTP status of `error` and closes; nothing happens once the connection is open."""
+        if self.state is not State.CONNECTING:
+            return
+        self._head = None
+        self._stop_reading()
+        self.state = State.CLOSING
+        self.failed_by_me = self.dropped_by_me = True
+        self.not_clean_reason = error.reason
+        try:
+            answer = error_response(error, server=self._server, web_status=self.options.webStatus)
+        except (ValueError, TypeError):  # headers of the program that cannot be sent
+            answer = error_response(HandshakeError(error.status, ""), server=None)
+        self.writer.raw(answer)
+        # FIN before closing: with unread octets a plain close would reset, and take the answer away with it
+        self.sink.half_close()
+        self.sink.set_timeout(LINGER_TIMEOUT, self.sink.abort)
+        self.events.failed(f"{error.status}: {error.reason}")
+
+
+class ClientConnection(Connection):
+    """The client's end. `start` sends the request; after `handshake_received`, `proceed` opens the connection."""
+
+    __slots__ = ("_head", "_held", "_peer", "_request")
+
+    is_server = False
+    options: ClientOptions
+
+    def __init__(self, sink: Sink, events: Events, options: ClientOptions, *, peer: str = "unknown") -> None:
+        super().__init__(sink, events, masked=options.maskClientFrames, apply_mask=options.applyMask)
+        self.options = options
+        self._peer = peer
+        self._head: http.HeadReader | None = http.HeadReader(request=False, max_size=options.maxHandshakeSize)
+        self._held: list[bytes] = []
+        self._request: ClientRequest | None = None
+        sink.set_timeout(options.openHandshakeTimeout, self.open_timeout)
+
+    def start(self, request: ClientRequest) -> None:
+        """Sends the request. Raises `ValueError` or `TypeError` for values that cannot be sent."""
+        if self.state is State.CONNECTING:
+            self.writer.raw(request.build())
+            self._request = request
+            self.receive = self._receive_response
+
+    def _receive_response(self, data: bytes) -> None:
+        assert self._head is not None
+        assert self._request is not None
+        try:
+            head = self._head.feed(data)
+            if head is None:
+                return
+            response = http.parse_response(head, max_headers=self.options.maxHandshakeHeaders)
+            switched = check_response(response, self._request)
+            options = self.options
+            pmce = negotiate_client(
+                switched.extensions, options.perMessageCompressionOffers, options.perMessageCompressionAccept
+            )
+        except HandshakeError as error:
+            self.fail_opening(error)
+            return
+        except Exception as exc:  # the program's perMessageCompressionAccept
+            self.events.message_error(exc)
+            self.fail_opening(HandshakeError(500, "perMessageCompressionAccept failed"))
+            return
+        self._held = [self._head.rest] if self._head.rest else []
+        self._head = None
+        self.subprotocol = switched.subprotocol
+        self._open(pmce, masked=None if self.options.acceptMaskedServerFrames else False)
+        self.receive = self._hold
+        version = self.options.version
+        extensions = [] if pmce is None else [pmce]
+        self.events.handshake_received(
+            ConnectionResponse(self._peer, http.joined(response.headers), version, switched.subprotocol, extensions)
+        )
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+
+    def proceed(self) -> None:
+        """The program agreed to the response: tells `opened`, then reads what has come in meanwhile."""
+        held, self._held = self._held, []
+        if self.reader is None:  # failed or lost meanwhile
+            return
+        self.receive = self.reader.feed
+        if self.state is State.OPEN:
+            self.events.opened()
+        try:
+            for data in held:
+                self.receive(data)
+        except FrameError as error:
+            self.violated(error)
+
+    def fail_opening(self, error: HandshakeError) -> None:
+        """Drops the connection; nothing happens once it is open."""
+        if self.state is not State.CONNECTING:
+            return
+        self._head = None
+        self._stop_reading()
+        self.state = State.CLOSING
+        self.failed_by_me = self.dropped_by_me = True
+        self.not_clean_reason = error.reason
+        self.sink.abort()
+        self.events.failed(error.reason)

@@ -1,0 +1,189 @@
+"""Protocol options: one frozen record per role, checked when made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from autobahn.websocket.compress import PerMessageCompressOffer
+from autobahn.websocket.http import MAX_HEAD_SIZE, MAX_HEADERS
+
+O = TypeVar("O", bound="Options")  # noqa: E741
+
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+"""Default limit of a message in octets, after inflation."""
+
+_FLAGS = frozenset(
+    {
+        "utf8validateIncoming",
+        "applyMask",
+        "failByDrop",
+        "echoCloseCodeReason",
+        "tcpNoDelay",
+        "autoPingRestartOnAnyTraffic",
+        "webStatus",
+        "requireMaskedClientFrames",
+        "maskServerFrames",
+        "allowNullOrigin",
+        "serveFlashSocketPolicy",
+        "acceptMaskedServerFrames",
+        "maskClientFrames",
+    }
+)
+_COUNTS = frozenset(
+    {
+        "maxFramePayloadSize",
+        "maxMessagePayloadSize",
+        "autoFragmentSize",
+        "maxConnections",
+        "trustXForwardedFor",
+        "maxHandshakeSize",
+        "maxHandshakeHeaders",
+    }
+)
+_SECONDS = frozenset(
+    {
+        "openHandshakeTimeout",
+        "closeHandshakeTimeout",
+        "autoPingInterval",
+        "autoPingTimeout",
+        "serverConnectionDropTimeout",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Options of both roles. Sizes are in octets and times in seconds; 0 switches a limit or timer off."""
+
+    utf8validateIncoming: bool = True
+    applyMask: bool = True
+    maxFramePayloadSize: int = 0
+    maxMessagePayloadSize: int = MAX_MESSAGE_SIZE
+    autoFragmentSize: int = 0
+    failByDrop: bool = True
+    echoCloseCodeReason: bool = False
+    openHandshakeTimeout: float = 5
+    closeHandshakeTimeout: float = 1
+    tcpNoDelay: bool = True
+    autoPingInterval: float = 0
+    autoPingTimeout: float = 0
+    autoPingSize: int = 12
+    autoPingRestartOnAnyTraffic: bool = True
+    perMessageCompressionAccept: Callable[[Any], Any] | None = None
+    maxHandshakeSize: int = MAX_HEAD_SIZE
+    maxHandshakeHeaders: int = MAX_HEADERS
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+
+    def updated(self: O, changes: dict[str, Any]) -> O:
+        """These options with `changes`; `None` leaves an option as it is. Raises `TypeError` or `ValueError`."""
+        names = {field.name for field in fields(self)}
+        if unknown := changes.keys() - names:
+            raise TypeError(f"expected names of protocol options, got {sorted(unknown)[0]!r}")
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, **wanted) if wanted else self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions(Options):
+    """Options of a server. Flash policy files are not served; their two options are accepted and do nothing."""
+
+    versions: Sequence[int] = (8, 13)
+    webStatus: bool = True
+    requireMaskedClientFrames: bool = True
+    maskServerFrames: bool = False
+    allowedOrigins: Sequence[str] = ("*",)
+    allowNullOrigin: bool = True
+    maxConnections: int = 0
+    trustXForwardedFor: int = 0
+    serveFlashSocketPolicy: bool = False
+    flashSocketPolicy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions(Options):
+    """Options of a client. `version` is the number of a protocol draft; 18 is RFC 6455."""
+
+    version: int = 18
+    acceptMaskedServerFrames: bool = False
+    maskClientFrames: bool = True
+    serverConnectionDropTimeout: float = 1
+    perMessageCompressionOffers: Sequence[PerMessageCompressOffer] = ()
+
+
+SERVER_OPTION_NAMES = frozenset(field.name for field in fields(ServerOptions))
+CLIENT_OPTION_NAMES = frozenset(field.name for field in fields(ClientOptions))
+
+
+def _check(name: str, value: Any) -> None:
+    """Refuses a value that the option cannot have."""
+    if name in _FLAGS:
+        if not isinstance(value, bool):
+            raise TypeError(f"expected {name} of type bool, got {type(value).__name__}")
+    elif name in _COUNTS:
+        if not _is_int(value):
+            raise TypeError(f"expected {name} of type int, got {type(value).__name__}")
+        if value < 0:
+            raise ValueError(f"expected {name} to be 0 or more, got {value}")
+    elif name in _SECONDS:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise TypeError(f"expected {name} as number of seconds, got {type(value).__name__}")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"expected {name} to be 0 or more seconds, got {value}")
+    elif (check := _CHECKS.get(name)) is not None:
+        check(name, value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_ping_size(name: str, value: Any) -> None:
+    if not _is_int(value) or not 12 <= value <= 125:
+        raise ValueError(f"expected {name} from 12 to 125, got {value!r}")
+
+
+def _check_accept(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"expected {name} to be callable, got {type(value).__name__}")
+
+
+def _check_offers(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, PerMessageCompressOffer) for v in value):
+        raise TypeError(f"expected {name} as list of PerMessageCompressOffer, got {value!r}")
+
+
+def _check_origins(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+        raise TypeError(f"expected {name} as list of str, got {value!r}")
+
+
+def _check_versions(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)) or not value or not all(_is_int(v) and v in {8, 13} for v in value):
+        raise ValueError(f"expected {name} as list of 8 and 13, got {value!r}")
+
+
+def _check_version(name: str, value: Any) -> None:
+    if not _is_int(value) or not 10 <= value <= 18:
+        raise ValueError(f"expected {name} from 10 to 18, got {value!r}")
+
+
+def _check_policy(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"expected {name} of type str, got {type(value).__name__}")
+
+
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "autoPingSize": _check_ping_size,
+    "perMessageCompressionAccept": _check_accept,
+    "perMessageCompressionOffers": _check_offers,
+    "allowedOrigins": _check_origins,
+    "versions": _check_versions,
+    "version": _check_version,
+    "flashSocketPolicy": _check_policy,
+}
