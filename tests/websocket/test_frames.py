@@ -292,8 +292,7 @@ def test_masked_may_be_either(twin, stream):
 def test_apply_mask_off(twin):
     expected = [("message", b"abc", True), ("ping", b"pp"), ("message", b"y" * 300, True)]
     data = b"".join(
-        head(0x80 | opcode, len(text), True) + KEY + text
-        for opcode, text in ((2, b"abc"), (9, b"pp"), (2, b"y" * 300))
+        head(0x80 | opcode, len(text), True) + KEY + text for opcode, text in ((2, b"abc"), (9, b"pp"), (2, b"y" * 300))
     )
     check(twin, data, expected, apply_mask=False)
 
@@ -526,9 +525,7 @@ def test_giant_announcements(twin, size):
 def test_tiny_fragments_pin_no_memory(twin):
     count = 50_000
     events = []
-    reader = twin.Reader(
-        lambda payload, is_binary: events.append(payload), *[lambda *args: None] * 5, masked=None
-    )
+    reader = twin.Reader(lambda payload, is_binary: events.append(payload), *[lambda *args: None] * 5, masked=None)
     empty = frame(0, fin=False, key=None) * 100
     full = frame(0, b"x", fin=False, key=None) * 100
     reader.feed(frame(2, b"", fin=False))

@@ -115,9 +115,7 @@ class Inflater:
         self._unfinished = False
         self._streams += 1
         if self._streams > _MAX_STREAMS:
-            raise FrameError(
-                1007, f"expected at most {_MAX_STREAMS} final deflate blocks in a message, got more"
-            )
+            raise FrameError(1007, f"expected at most {_MAX_STREAMS} final deflate blocks in a message, got more")
         if unused:
             self._rest = memoryview(b"".join((unused, self._rest)))
 
@@ -155,9 +153,7 @@ class Deflater:
         """What can be sent of the message so far; may be empty."""
         context = self._context
         if context is None:
-            context = self._context = zlib.compressobj(
-                self._level, zlib.DEFLATED, self._wbits, self._mem_level
-            )
+            context = self._context = zlib.compressobj(self._level, zlib.DEFLATED, self._wbits, self._mem_level)
         return context.compress(data)
 
     def end_message(self) -> bytes:
