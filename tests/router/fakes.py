@@ -49,7 +49,8 @@ class Link:
     def close(self):
         self.is_closing = True
 
-    abort = close
+    def abort(self):
+        self.drop()
 
     # the client
 

@@ -406,3 +406,13 @@ def test_features_are_forgotten_between_sessions(router):
     link.say(m.Goodbye({}, "a.b")).take()
     link.join(roles=PLAIN)
     assert not link.session.announced("callee", "call_canceling")
+
+
+def test_abort_cuts_the_link(router):
+    link, waiting = joined(router, 1)[0], Link(router)
+    for each in (link, waiting):
+        each.session.abort()
+        assert each.take() == []
+        each.session.abort()
+    assert not router.links
+    assert router.realms["realm1"].is_empty()

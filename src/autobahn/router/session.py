@@ -154,6 +154,12 @@ class RouterSession(Peer):
             self._abort(reason, message)
             self._close_link()
 
+    def abort(self) -> None:
+        """The link is cut, without a word to the client; the session ends with the link's ``onClose``."""
+        self._stop_timer()
+        if self._transport is not None:
+            self._transport.abort()
+
     def _abort(self, reason: str, message: str) -> None:
         """No session is left, and nothing the client sends counts any more."""
         self._stop_timer()
