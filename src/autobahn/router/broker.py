@@ -154,9 +154,7 @@ def _receivers(publisher: Peer, options: dict[str, Any], subscription: Subscript
     return receivers if chosen is None else [peer for peer in receivers if chosen.admits(peer)]
 
 
-def _event_details(
-    publisher: Peer, options: dict[str, Any], subscription: Subscription, topic: str
-) -> dict[str, Any]:
+def _event_details(publisher: Peer, options: dict[str, Any], subscription: Subscription, topic: str) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if subscription.match != EXACT:
         details["topic"] = topic

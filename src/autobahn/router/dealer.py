@@ -169,9 +169,7 @@ class Dealer:
         check_uri(procedure)
         registration = None if is_reserved(procedure) else self.registrations.best(procedure)
         if registration is None:
-            raise ApplicationError(
-                ApplicationError.NO_SUCH_PROCEDURE, f"no callee is registered for {procedure!r}"
-            )
+            raise ApplicationError(ApplicationError.NO_SUCH_PROCEDURE, f"no callee is registered for {procedure!r}")
         return registration
 
     def cancel(self, caller: Peer, msg: Cancel) -> None:
@@ -268,9 +266,7 @@ class Dealer:
 def _check_issued(callee: Peer, serial: int, name: str) -> None:
     """A late answer is a race and dropped; one to an INVOCATION that never was is a violation."""
     if serial > callee.last_invocation:
-        raise ProtocolError(
-            f"expected {name} for an INVOCATION of this session, got one for {serial}, never issued"
-        )
+        raise ProtocolError(f"expected {name} for an INVOCATION of this session, got one for {serial}, never issued")
 
 
 def _invocation_details(details: dict[str, Any], caller: Peer, callee: Peer, options: dict[str, Any]) -> bool:

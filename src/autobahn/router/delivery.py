@@ -41,9 +41,7 @@ def decoded(msg: Any, source: Any) -> tuple[list[Any], dict[str, Any]]:
     if kwargs is None:
         kwargs = {}
     if type(args) is not list or type(kwargs) is not dict or not all(type(key) is str for key in kwargs):
-        raise ProtocolError(
-            "expected a list of arguments and a dict of keyword arguments with string keys as payload"
-        )
+        raise ProtocolError("expected a list of arguments and a dict of keyword arguments with string keys as payload")
     return args, kwargs
 
 

@@ -53,9 +53,7 @@ def check_register(options: Options) -> None:
                 ApplicationError.INVALID_ARGUMENT,
                 f"expected one of single, {', '.join(INVOKES)} for option 'invoke', got {invoke!r:.100}",
             )
-        raise ApplicationError(
-            OPTION_NOT_ALLOWED, f"this router has no shared registrations (invoke={invoke!r})"
-        )
+        raise ApplicationError(OPTION_NOT_ALLOWED, f"this router has no shared registrations (invoke={invoke!r})")
     if options.get("disclose_caller"):
         raise ApplicationError(OPTION_NOT_ALLOWED, "this router does not disclose callers for a registration")
 
@@ -68,18 +66,14 @@ def is_reserved(uri: str) -> bool:
 def check_uri(uri: str, match: str = EXACT) -> None:
     """``uri`` has the shape that a request with this match policy needs."""
     if not is_valid(uri, match):
-        raise ApplicationError(
-            ApplicationError.INVALID_URI, f"expected a valid URI (match {match}), got {uri!r:.300}"
-        )
+        raise ApplicationError(ApplicationError.INVALID_URI, f"expected a valid URI (match {match}), got {uri!r:.300}")
 
 
 def check_writable(uri: str, match: str = EXACT) -> None:
     """``uri`` is valid and a client may publish to it or register it."""
     check_uri(uri, match)
     if is_reserved(uri):
-        raise ApplicationError(
-            ApplicationError.INVALID_URI, f"{uri!r} is reserved: the component 'wamp' is WAMP's own"
-        )
+        raise ApplicationError(ApplicationError.INVALID_URI, f"{uri!r} is reserved: the component 'wamp' is WAMP's own")
 
 
 class Audience:
@@ -92,9 +86,7 @@ class Audience:
 
     def admits(self, peer: Peer) -> bool:
         """In no exclude list and in every eligible list."""
-        return all(
-            (getattr(peer, attribute) in values) is wanted for attribute, wanted, values in self._rules
-        )
+        return all((getattr(peer, attribute) in values) is wanted for attribute, wanted, values in self._rules)
 
 
 _LISTS = (

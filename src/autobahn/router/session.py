@@ -208,14 +208,10 @@ class RouterSession(Peer):
             if self._router.closing is not None:
                 raise ApplicationError(self._router.closing, "the router is shutting down")
             if not is_valid(msg.realm):
-                raise ApplicationError(
-                    ApplicationError.INVALID_URI, f"expected a URI as realm, got {msg.realm!r:.300}"
-                )
+                raise ApplicationError(ApplicationError.INVALID_URI, f"expected a URI as realm, got {msg.realm!r:.300}")
             realm = self._router.find_realm(msg.realm)
             if realm is None:
-                raise ApplicationError(
-                    ApplicationError.NO_SUCH_REALM, f"there is no realm {msg.realm!r:.300} here"
-                )
+                raise ApplicationError(ApplicationError.NO_SUCH_REALM, f"there is no realm {msg.realm!r:.300} here")
             admission = self._router.authenticator(msg.realm, msg.details)
         except ApplicationError as exc:
             log.info("HELLO refused: %s", exc.error_message())
