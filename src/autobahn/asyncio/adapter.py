@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
@@ -33,7 +33,7 @@ class _Detail(Generic[T]):
     def __get__(self, instance: WebSocketAdapterProtocol | None, owner: object) -> _Detail[T] | T:
         if instance is None:
             return self
-        connection = instance._connection
+        connection = instance._ws_connection
         if connection is None:
             return self._default
         value: T = getattr(connection, self._name)
@@ -100,31 +100,30 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
     peer: str | None = None
     websocket_version: int | None = None
     http_headers: dict[str, str] | None = None
-    _connection: Connection | None = None
-    _loop: asyncio.AbstractEventLoop
-    _outbox: Outbox
-    _tasks: Tasks | None = None
-    _keep_alive: KeepAlive | None = None
-    _open_future: asyncio.Future[None] | None = None
-    _closed_future: asyncio.Future[Any] | None = None
-    _option_names: ClassVar[frozenset[str]]
+    _ws_connection: Connection | None = None
+    _ws_loop: asyncio.AbstractEventLoop
+    _ws_outbox: Outbox
+    _ws_tasks: Tasks | None = None
+    _ws_keep_alive: KeepAlive | None = None
+    _ws_open_future: asyncio.Future[None] | None = None
+    _ws_closed_future: asyncio.Future[Any] | None = None
+    _ws_option_names: ClassVar[frozenset[str]]
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection stands; the opening handshake begins."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._loop = asyncio.get_running_loop()
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self._ws_loop = asyncio.get_running_loop()
         self.peer = peer_string(transport)
-        self._outbox = Outbox(self._loop, transport)
-        self._connection = connection = self._new_connection()
-        self._outbox.buffer = connection.writer
-        self._start()
+        self._ws_outbox = Outbox(self._ws_loop, transport)
+        self._ws_connection = connection = self._ws_new_connection()
+        self._ws_outbox.buffer = connection.writer
+        self._ws_start()
 
     def data_received(self, data: bytes) -> None:
         """Takes octets of the peer. All that is written meanwhile leaves in one write."""
-        connection = self._connection
+        connection = self._ws_connection
         assert connection is not None
         writer = connection.writer
         writer.corked = True
@@ -135,25 +134,25 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
         finally:
             writer.corked = False
         if writer.size:
-            self._outbox.flush()
-        if self._keep_alive is not None:
-            self._keep_alive.heard()
+            self._ws_outbox.flush()
+        if self._ws_keep_alive is not None:
+            self._ws_keep_alive.heard()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The TCP connection is gone; `onClose` is called."""
-        connection = self._connection
+        connection = self._ws_connection
         if connection is None or connection.state is State.CLOSED:
             return
         result = connection.lost()
-        if self._keep_alive is not None:
-            self._keep_alive.stop()
-            self._keep_alive = None
-        if self._open_future is not None and not self._open_future.done():
-            self._open_future.set_exception(Disconnected(result[2] or "closed before it was open"))
-            self._open_future.exception()  # whoever awaits it gets it; nobody has to
-        if self._closed_future is not None and not self._closed_future.done():
-            self._closed_future.set_result(self)
-        self._call(self.onClose, "onClose", *result)
+        if self._ws_keep_alive is not None:
+            self._ws_keep_alive.stop()
+            self._ws_keep_alive = None
+        if self._ws_open_future is not None and not self._ws_open_future.done():
+            self._ws_open_future.set_exception(Disconnected(result[2] or "closed before it was open"))
+            self._ws_open_future.exception()  # whoever awaits it gets it; nobody has to
+        if self._ws_closed_future is not None and not self._ws_closed_future.done():
+            self._ws_closed_future.set_result(self)
+        self._ws_call(self.onClose, "onClose", *result)
         self.transport = None
 
     # -- callbacks to override -----------------------------------------------------------------------------------
@@ -197,27 +196,27 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
 
     def onMessageBegin(self, isBinary: bool) -> Any:
         """A message begins."""
-        self._stream.message_begin_default(isBinary)
+        self._ws_stream.message_begin_default(isBinary)
 
     def onMessageFrameBegin(self, length: int) -> Any:
         """A frame with `length` octets on the wire begins."""
-        self._stream.frame_begin_default(length)
+        self._ws_stream.frame_begin_default(length)
 
     def onMessageFrameData(self, payload: bytes) -> Any:
         """Octets of the frame have arrived."""
-        self._stream.frame_data_default(payload)
+        self._ws_stream.frame_data_default(payload)
 
     def onMessageFrameEnd(self) -> Any:
         """The frame is complete."""
-        return self._stream.frame_end_default()
+        return self._ws_stream.frame_end_default()
 
     def onMessageFrame(self, payload: list[bytes]) -> Any:
         """A frame has arrived, in these chunks."""
-        self._stream.frame_default(payload)
+        self._ws_stream.frame_default(payload)
 
     def onMessageEnd(self) -> Any:
         """The message is complete."""
-        return self._stream.message_end_default()
+        return self._ws_stream.message_end_default()
 
     # -- what a program may call ---------------------------------------------------------------------------------
 
@@ -239,18 +238,18 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
             raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
         if isBinary is not True and isBinary is not False:
             raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
-        if self._connection is None:
+        if self._ws_connection is None:
             raise Disconnected("expected an open WebSocket connection, got one that is not connected")
-        self._connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
+        self._ws_connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
 
     def sendPing(self, payload: bytes | None = None) -> None:
         """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.ping(payload or b"")
 
     def sendPong(self, payload: bytes | None = None) -> None:
         """Sends a pong (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.pong(payload or b"")
 
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
@@ -259,14 +258,14 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
         `code`: 1000 or 3000 to 4999; `reason` needs a code and is cut to 123 octets of UTF-8. Raises `ValueError`,
         `TypeError`, and `Disconnected` before the connection is open.
         """
-        if self._connection is None:
+        if self._ws_connection is None:
             raise Disconnected("expected an open WebSocket connection, got one that is not connected")
-        self._connection.close(code, reason)
+        self._ws_connection.close(code, reason)
 
     def dropConnection(self, abort: bool = False) -> None:
         """Closes the TCP connection without closing handshake; `abort`: without sending what is waiting."""
-        if self._connection is not None:
-            self._connection.drop(abort=abort, reason="dropConnection() was called")
+        if self._ws_connection is not None:
+            self._ws_connection.drop(abort=abort, reason="dropConnection() was called")
 
     def failConnection(self, code: int, reason: str) -> None:
         """Fails the connection (RFC 6455 7.1.7): the peer gets a close frame with `code` and `reason`.
@@ -274,12 +273,12 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
         Nothing is received any more. `failByDrop` decides whether the peer's answer is awaited. `onClose` gets
         (False, 1006, ...). During the opening handshake a server answers 500 instead.
         """
-        if self._connection is not None:
-            self._connection.fail(code, reason)
+        if self._ws_connection is not None:
+            self._ws_connection.fail(code, reason)
 
     def sendPreparedMessage(self, preparedMsg: Any) -> None:
         """Sends what `factory.prepareMessage` made; ignored when the connection is not open."""
-        connection = self._connection
+        connection = self._ws_connection
         if connection is None or connection.sender is None:
             return
         plain = connection.is_server and connection.pmce is None and not connection.sender.in_message
@@ -291,46 +290,46 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
 
     def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
         """Begins a message in pieces; this and the next four are ignored when the connection is not open."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.begin_message(isBinary, not doNotCompress)
 
     def beginMessageFrame(self, length: int) -> None:
         """Begins a frame of `length` octets. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.begin_frame(length)
 
     def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> int | None:
         """Sends octets of the frame; returns how many are missing, 0: complete, below 0: the surplus, not sent."""
-        sender = self._sender()
+        sender = self._ws_sender()
         return None if sender is None else sender.frame_data(payload)
 
     def sendMessageFrame(self, payload: bytes, sync: bool = False) -> None:
         """Sends a whole frame of the message. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.frame(payload)
 
     def endMessage(self) -> None:
         """Ends the message in pieces. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._sender()) is not None:
+        if (sender := self._ws_sender()) is not None:
             sender.end_message()
 
     @property
     def is_open(self) -> asyncio.Future[None]:
         """Resolves (to `None`) when the connection is open; `Disconnected` when it closes before that."""
-        if self._open_future is None:
-            self._open_future = self._new_future()
+        if self._ws_open_future is None:
+            self._ws_open_future = self._ws_new_future()
             if self.state == State.OPEN:
-                self._open_future.set_result(None)
-        return self._open_future
+                self._ws_open_future.set_result(None)
+        return self._ws_open_future
 
     @property
     def is_closed(self) -> asyncio.Future[Any]:
         """Resolves to this protocol when the connection is closed, before `onClose`."""
-        if self._closed_future is None:
-            self._closed_future = self._new_future()
+        if self._ws_closed_future is None:
+            self._ws_closed_future = self._ws_new_future()
             if self.state == State.CLOSED:
-                self._closed_future.set_result(self)
-        return self._closed_future
+                self._ws_closed_future.set_result(self)
+        return self._ws_closed_future
 
     @property
     def transport_details(self) -> Any:
@@ -340,95 +339,95 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
     @property
     def websocket_extensions_in_use(self) -> list[Any]:
         """The extensions in use."""
-        connection = self._connection
+        connection = self._ws_connection
         return [] if connection is None or connection.pmce is None else [connection.pmce]
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """The options in force, by name."""
-            if name in type(self)._option_names and self._connection is not None:
-                return getattr(self._connection.options, name)
+            if name in type(self)._ws_option_names and self._ws_connection is not None:
+                return getattr(self._ws_connection.options, name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- what the connection tells (autobahn.websocket.connection.Events) -----------------------------------------
 
-    def ping_received(self, payload: bytes) -> None:
+    def connection_ping(self, payload: bytes) -> None:
         """A ping has arrived."""
-        self._call(self.onPing, "onPing", payload)
+        self._ws_call(self.onPing, "onPing", payload)
 
-    def pong_received(self, payload: bytes) -> None:
+    def connection_pong(self, payload: bytes) -> None:
         """A pong has arrived."""
-        if self._keep_alive is not None and (times := self._keep_alive.pong(payload)) is not None:
+        if self._ws_keep_alive is not None and (times := self._ws_keep_alive.pong(payload)) is not None:
             sent, number, received = times
-            self._call(self.onAutoPong, "onAutoPong", sent, number, received, received - sent, payload)
-        self._call(self.onPong, "onPong", payload)
+            self._ws_call(self.onAutoPong, "onAutoPong", sent, number, received, received - sent, payload)
+        self._ws_call(self.onPong, "onPong", payload)
 
-    def message_result(self, value: Any) -> None:
+    def connection_result(self, value: Any) -> None:
         """`onMessage` returned something."""
-        self._spawn(value, "onMessage")
+        self._ws_spawn(value, "onMessage")
 
-    def message_error(self, exc: Exception) -> None:
+    def connection_error(self, exc: Exception) -> None:
         """`onMessage` raised."""
         self.onUserError(exc, "onMessage")
 
-    def message_stream(self) -> MessageStream | None:
+    def connection_stream(self) -> MessageStream | None:
         """Who takes messages piece by piece: only when the class overrides one of the hooks for that."""
         if not overrides_stream_hooks(self, WebSocketAdapterProtocol):
             return None
-        self._stream = MessageStream(self, self._call)
-        return self._stream
+        self._ws_stream = MessageStream(self, self._ws_call)
+        return self._ws_stream
 
-    def handshake_received(self, request_or_response: Any) -> None:
+    def connection_handshake(self, request_or_response: Any) -> None:
         """The peer's half of the opening handshake has arrived and is in order."""
         raise NotImplementedError
 
-    def opened(self) -> None:
+    def connection_opened(self) -> None:
         """The connection is open."""
-        connection = self._connection
+        connection = self._ws_connection
         assert connection is not None
         options = connection.options
         if options.autoPingInterval:
-            self._keep_alive = KeepAlive(
-                self._loop,
+            self._ws_keep_alive = KeepAlive(
+                self._ws_loop,
                 self.sendPing,
-                self._peer_is_dead,
+                self._ws_peer_is_dead,
                 interval=options.autoPingInterval,
                 timeout=options.autoPingTimeout,
                 size=options.autoPingSize,
                 any_traffic=options.autoPingRestartOnAnyTraffic,
             )
-        self._call(self.onOpen, "onOpen")
-        if self._open_future is not None and not self._open_future.done():
-            self._open_future.set_result(None)
+        self._ws_call(self.onOpen, "onOpen")
+        if self._ws_open_future is not None and not self._ws_open_future.done():
+            self._ws_open_future.set_result(None)
 
-    def failed(self, reason: str) -> None:
+    def connection_failed(self, reason: str) -> None:
         """The peer broke the rules or its handshake was refused: one line in the log."""
         self.log.info("WebSocket connection with {peer} failed: {reason}", peer=self.peer, reason=reason)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    _stream: MessageStream
+    _ws_stream: MessageStream
 
-    def _new_connection(self) -> Connection:
+    def _ws_new_connection(self) -> Connection:
         raise NotImplementedError
 
-    def _start(self) -> None:
+    def _ws_start(self) -> None:
         """The opening handshake may begin."""
 
-    def _sender(self) -> Any:
-        return None if self._connection is None else self._connection.sender
+    def _ws_sender(self) -> Any:
+        return None if self._ws_connection is None else self._ws_connection.sender
 
-    def _new_future(self) -> asyncio.Future[Any]:
-        loop = getattr(self, "_loop", None) or getattr(self.factory, "loop", None)
+    def _ws_new_future(self) -> asyncio.Future[Any]:
+        loop = getattr(self, "_ws_loop", None) or getattr(self.factory, "loop", None)
         return (loop or asyncio.get_running_loop()).create_future()
 
-    def _peer_is_dead(self) -> None:
-        self._call(self.onAutoPingTimeout, "onAutoPingTimeout")
-        if self._connection is not None:
-            self._connection.ping_timeout()
+    def _ws_peer_is_dead(self) -> None:
+        self._ws_call(self.onAutoPingTimeout, "onAutoPingTimeout")
+        if self._ws_connection is not None:
+            self._ws_connection.ping_timeout()
 
-    def _call(self, callback: Callable[..., Any], where: str, *args: Any) -> None:
+    def _ws_call(self, callback: Callable[..., Any], where: str, *args: Any) -> None:
         """Calls a callback whose result nobody waits for."""
         try:
             result = callback(*args)
@@ -436,21 +435,23 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
             self.onUserError(exc, where)
         else:
             if result is not None:
-                self._spawn(result, where)
+                self._ws_spawn(result, where)
 
-    def _spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
-        if self._tasks is None:
-            self._tasks = Tasks(self._task_failed)
-        self._tasks.spawn(value, where, then)
+    def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
+        if self._ws_tasks is None:
+            self._ws_tasks = Tasks(self._ws_task_failed)
+        self._ws_tasks.spawn(value, where, then)
 
-    def _task_failed(self, exc: BaseException, where: str) -> None:
+    def _ws_task_failed(self, exc: BaseException, where: str) -> None:
         self.onUserError(exc, where)
 
-    def _resolved_options(self) -> Any:
+    def _ws_resolved_options(self) -> Any:
         """The options of the factory, with attributes of the same name on factory, class and instance above them."""
         cls = type(self)
-        own = {name for name in self._option_names if hasattr(cls, name)} | (vars(self).keys() & self._option_names)
+        own = {name for name in self._ws_option_names if hasattr(cls, name)} | (
+            vars(self).keys() & self._ws_option_names
+        )
         factory = self.factory
-        changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._option_names}
+        changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._ws_option_names}
         changes.update({name: getattr(self, name) for name in own})
         return factory.options.updated(changes) if changes else factory.options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from autobahn.asyncio.adapter import WebSocketAdapterProtocol
@@ -27,9 +26,9 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
     """A server's end of a WebSocket connection."""
 
     is_server: ClassVar[bool] = True
-    _option_names: ClassVar[frozenset[str]] = SERVER_OPTION_NAMES
-    _connection: ServerConnection | None = None
-    _counted = False
+    _ws_option_names: ClassVar[frozenset[str]] = SERVER_OPTION_NAMES
+    _ws_connection: ServerConnection | None = None
+    _ws_counted = False
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """A client asks for a connection; awaited when it returns an awaitable.
@@ -40,26 +39,26 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The TCP connection is gone; `onClose` is called."""
-        if self._counted:
-            self._counted = False
+        if self._ws_counted:
+            self._ws_counted = False
             self.factory.countConnections -= 1
         super().connection_lost(exc)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: dict[str, str] | None = None) -> None:
         """Refuses the client with an HTTP status; nothing happens once the connection is open."""
-        if self._connection is not None:
+        if self._ws_connection is not None:
             headers = tuple((responseHeaders or {}).items())
-            self._connection.fail_opening(HandshakeError(code, reason, headers))
+            self._ws_connection.fail_opening(HandshakeError(code, reason, headers))
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: dict[str, str] | None = None) -> None:
         """The same as `failHandshake`."""
         self.failHandshake(reason, code, responseHeaders)
 
-    def _new_connection(self) -> Connection:
+    def _ws_new_connection(self) -> Connection:
         factory = self.factory
-        options = self._resolved_options()
+        options = self._ws_resolved_options()
         factory.countConnections += 1
-        self._counted = True
+        self._ws_counted = True
         rules = ServerRules(
             versions=options.versions,
             allowed_origins=options.allowedOrigins,
@@ -69,13 +68,13 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
             web_status=options.webStatus,
         )
         return ServerConnection(
-            self._outbox, self, options, rules=rules, server=factory.server, peer=self.peer or "unknown"
+            self._ws_outbox, self, options, rules=rules, server=factory.server, peer=self.peer or "unknown"
         )
 
-    def handshake_received(self, request_or_response: Any) -> None:
+    def connection_handshake(self, request_or_response: Any) -> None:
         """The request is in order: `onConnect` decides."""
         request: ConnectionRequest = request_or_response
-        connection = self._connection
+        connection = self._ws_connection
         assert connection is not None
         options = connection.options
         if options.maxConnections and self.factory.countConnections > options.maxConnections:
@@ -88,26 +87,26 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         try:
             answer = self.onConnect(request)
         except Exception as exc:
-            self._connect_failed(exc)
+            self._ws_connect_failed(exc)
             return
         if inspect.isawaitable(answer):
-            self._spawn(answer, "onConnect", self._accept)
+            self._ws_spawn(answer, "onConnect", self._ws_accept)
         else:
-            self._accept(answer)
+            self._ws_accept(answer)
 
-    def _accept(self, answer: Any) -> None:
-        connection = self._connection
+    def _ws_accept(self, answer: Any) -> None:
+        connection = self._ws_connection
         assert connection is not None
         try:
             subprotocol, headers = _accepted(answer)
             lines = [*flat(self.factory.headers), *flat(headers)]
             connection.accept(subprotocol, lines)
         except Exception as exc:
-            self._connect_failed(exc)
+            self._ws_connect_failed(exc)
 
-    def _connect_failed(self, exc: BaseException) -> None:
+    def _ws_connect_failed(self, exc: BaseException) -> None:
         """`onConnect` refused, or raised, or returned something that cannot be sent."""
-        connection = self._connection
+        connection = self._ws_connection
         assert connection is not None
         if isinstance(exc, ConnectionDeny):
             connection.fail_opening(HandshakeError(exc.code, exc.reason or ""))
@@ -116,52 +115,52 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         # The text of the exception stays here: it is not the client's business.
         connection.fail_opening(HandshakeError(500, "Internal server error"))
 
-    def _task_failed(self, exc: BaseException, where: str) -> None:
+    def _ws_task_failed(self, exc: BaseException, where: str) -> None:
         if where == "onConnect":
-            self._connect_failed(exc)
+            self._ws_connect_failed(exc)
         else:
             self.onUserError(exc, where)
 
     @property
     def http_request_uri(self) -> str | None:
         """The target of the request as it was sent."""
-        return None if self._connection is None else self._connection.target
+        return None if self._ws_connection is None else self._ws_connection.target
 
     @property
     def http_request_path(self) -> str | None:
         """The path of the request."""
-        path: str | None = self._of_request("path")
+        path: str | None = self._ws_of_request("path")
         return path
 
     @property
     def http_request_params(self) -> dict[str, list[str]]:
         """The query parameters of the request."""
-        return self._of_request("params") or {}
+        return self._ws_of_request("params") or {}
 
     @property
     def http_request_host(self) -> str | None:
         """The host the request named, without port."""
-        host: str | None = self._of_request("host")
+        host: str | None = self._ws_of_request("host")
         return host
 
     @property
     def websocket_protocols(self) -> list[str]:
         """The subprotocols the client offered."""
-        return self._of_request("protocols") or []
+        return self._ws_of_request("protocols") or []
 
     @property
     def websocket_origin(self) -> str | None:
         """The origin of the page, "" when the client sent none."""
-        origin: str | None = self._of_request("origin")
+        origin: str | None = self._ws_of_request("origin")
         return origin
 
     @property
     def websocket_extensions(self) -> list[Any]:
         """The extensions the client offered."""
-        return self._of_request("extensions") or []
+        return self._ws_of_request("extensions") or []
 
-    def _of_request(self, name: str) -> Any:
-        request = None if self._connection is None else self._connection.request
+    def _ws_of_request(self, name: str) -> Any:
+        request = None if self._ws_connection is None else self._ws_connection.request
         return None if request is None else getattr(request, name)
 
 
@@ -189,9 +188,8 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
     """A client's end of a WebSocket connection."""
 
     is_server: ClassVar[bool] = False
-    _option_names: ClassVar[frozenset[str]] = CLIENT_OPTION_NAMES
-    _connection: ClientConnection | None = None
-    _resume: Callable[[], None] | None = None
+    _ws_option_names: ClassVar[frozenset[str]] = CLIENT_OPTION_NAMES
+    _ws_connection: ClientConnection | None = None
 
     def onConnecting(self, transport_details: Any) -> Any:
         """The TCP connection stands; awaited when it returns an awaitable.
@@ -200,39 +198,42 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
         """
 
     def onConnect(self, response: ConnectionResponse) -> Any:
-        """The server agreed; awaited when it returns an awaitable, and `onOpen` comes after it."""
+        """The server agreed; awaited when it returns an awaitable, and `onOpen` comes after it.
+
+        Raises `ConnectionDeny` to close with 1008 and its reason, which is no error of the program.
+        """
 
     def failHandshake(self, reason: str) -> None:
         """Drops the connection; nothing happens once it is open."""
-        if self._connection is not None:
-            self._connection.fail_opening(HandshakeError(400, reason))
+        if self._ws_connection is not None:
+            self._ws_connection.fail_opening(HandshakeError(400, reason))
 
-    def _new_connection(self) -> Connection:
-        return ClientConnection(self._outbox, self, self._resolved_options(), peer=self.peer or "unknown")
+    def _ws_new_connection(self) -> Connection:
+        return ClientConnection(self._ws_outbox, self, self._ws_resolved_options(), peer=self.peer or "unknown")
 
-    def _start(self) -> None:
+    def _ws_start(self) -> None:
         try:
             wanted = self.onConnecting(self.transport_details)
         except Exception as exc:
-            self._connecting_failed(exc)
+            self._ws_connecting_failed(exc)
             return
         if inspect.isawaitable(wanted):
-            self._spawn(wanted, "onConnecting", self._request)
+            self._ws_spawn(wanted, "onConnecting", self._ws_request)
         else:
-            self._request(wanted)
+            self._ws_request(wanted)
 
-    def _request(self, wanted: Any) -> None:
-        assert self._connection is not None
+    def _ws_request(self, wanted: Any) -> None:
+        assert self._ws_connection is not None
         try:
-            self._connection.start(self._new_request(wanted))
+            self._ws_connection.start(self._ws_new_request(wanted))
         except Exception as exc:
-            self._connecting_failed(exc)
+            self._ws_connecting_failed(exc)
 
-    def _new_request(self, wanted: Any) -> ClientRequest:
+    def _ws_new_request(self, wanted: Any) -> ClientRequest:
         if wanted is not None and not isinstance(wanted, ConnectingRequest):
             raise TypeError(f"expected onConnecting to return None or a ConnectingRequest, got {type(wanted).__name__}")
-        assert self._connection is not None
-        factory, options = self.factory, self._connection.options
+        assert self._ws_connection is not None
+        factory, options = self.factory, self._ws_connection.options
         ask = ConnectingRequest(useragent=factory.useragent) if wanted is None else wanted
         return ClientRequest(
             host=_or(ask.host, factory.host),
@@ -247,47 +248,52 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
             version=13 if options.version >= 13 else 8,
         )
 
-    def _connecting_failed(self, exc: BaseException) -> None:
+    def _ws_connecting_failed(self, exc: BaseException) -> None:
         self.onUserError(exc, "onConnecting")
         self.failHandshake("onConnecting failed")
 
-    def handshake_received(self, request_or_response: Any) -> None:
+    def connection_handshake(self, request_or_response: Any) -> None:
         """The answer is in order: `onConnect` sees it before the connection goes on."""
         response: ConnectionResponse = request_or_response
-        connection = self._connection
+        connection = self._ws_connection
         assert connection is not None
         self.http_headers = response.headers
         self.websocket_version = response.version
         try:
             result = self.onConnect(response)
         except Exception as exc:
-            self._connect_failed(exc)
+            self._ws_connect_failed(exc)
             return
         if inspect.isawaitable(result):
             # What the server sends now waits in the kernel.
             if self.transport is not None:
                 self.transport.pause_reading()
-            self._spawn(result, "onConnect", self._connected)
+            self._ws_spawn(result, "onConnect", self._ws_connected)
         else:
             connection.proceed()
 
-    def _connected(self, _result: Any) -> None:
-        assert self._connection is not None
+    def _ws_connected(self, _result: Any) -> None:
+        assert self._ws_connection is not None
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
-        self._connection.proceed()
+        self._ws_connection.proceed()
 
-    def _connect_failed(self, exc: BaseException) -> None:
+    def _ws_connect_failed(self, exc: BaseException) -> None:
+        if isinstance(exc, ConnectionDeny):
+            reason = exc.reason or "the client refused the answer"
+            self.connection_failed(reason)
+            self.failConnection(1008, reason)
+            return
         self.onUserError(exc, "onConnect")
         self.failConnection(1011, "onConnect failed")
 
-    def _task_failed(self, exc: BaseException, where: str) -> None:
+    def _ws_task_failed(self, exc: BaseException, where: str) -> None:
         if where == "onConnect":
             if self.transport is not None and not self.transport.is_closing():
                 self.transport.resume_reading()
-            self._connect_failed(exc)
+            self._ws_connect_failed(exc)
         elif where == "onConnecting":
-            self._connecting_failed(exc)
+            self._ws_connecting_failed(exc)
         else:
             self.onUserError(exc, where)
 

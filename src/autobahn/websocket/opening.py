@@ -65,7 +65,7 @@ class ServerConnection(Connection):
         self._head = None
         self._upgrade = upgrade
         self.receive = self._receive_early
-        self.events.handshake_received(upgrade.request)
+        self.events.connection_handshake(upgrade.request)
 
     def _receive_early(self, data: bytes) -> None:
         # RFC 6455 4.1: a client sends nothing before the answer; a second request here is smuggling
@@ -102,7 +102,7 @@ class ServerConnection(Connection):
         self.subprotocol = subprotocol
         masked = True if self.options.requireMaskedClientFrames else None
         self._open(None if chosen is None else chosen[0], masked=masked)
-        self.events.opened()
+        self.events.connection_opened()
 
     def fail_opening(self, error: HandshakeError) -> None:
         """Answers with the HTTP status of `error` and closes; nothing happens once the connection is open."""
@@ -121,11 +121,11 @@ class ServerConnection(Connection):
         # FIN before closing: with unread octets a plain close would reset, and take the answer away with it
         self.sink.half_close()
         self.sink.set_timeout(LINGER_TIMEOUT, self.sink.abort)
-        self.events.failed(f"{error.status}: {error.reason}")
+        self.events.connection_failed(f"{error.status}: {error.reason}")
 
 
 class ClientConnection(Connection):
-    """The client's end. `start` sends the request; after `handshake_received`, `proceed` opens the connection."""
+    """The client's end. `start` sends the request; after `connection_handshake`, `proceed` opens the connection."""
 
     __slots__ = ("_head", "_held", "_peer", "_request")
 
@@ -165,7 +165,7 @@ class ClientConnection(Connection):
             self.fail_opening(error)
             return
         except Exception as exc:  # the program's perMessageCompressionAccept
-            self.events.message_error(exc)
+            self.events.connection_error(exc)
             self.fail_opening(HandshakeError(500, "perMessageCompressionAccept failed"))
             return
         self._held = [self._head.rest] if self._head.rest else []
@@ -175,7 +175,7 @@ class ClientConnection(Connection):
         self.receive = self._hold
         version = self.options.version
         extensions = [] if pmce is None else [pmce]
-        self.events.handshake_received(
+        self.events.connection_handshake(
             ConnectionResponse(self._peer, http.joined(response.headers), version, switched.subprotocol, extensions)
         )
 
@@ -183,13 +183,13 @@ class ClientConnection(Connection):
         self._held.append(data)
 
     def proceed(self) -> None:
-        """The program agreed to the response: tells `opened`, then reads what has come in meanwhile."""
+        """The program agreed to the response: tells `connection_opened`, then reads what has come in meanwhile."""
         held, self._held = self._held, []
         if self.reader is None:  # failed or lost meanwhile
             return
         self.receive = self.reader.feed
         if self.state is State.OPEN:
-            self.events.opened()
+            self.events.connection_opened()
         try:
             for data in held:
                 self.receive(data)
@@ -206,4 +206,4 @@ class ClientConnection(Connection):
         self.failed_by_me = self.dropped_by_me = True
         self.not_clean_reason = error.reason
         self.sink.abort()
-        self.events.failed(error.reason)
+        self.events.connection_failed(error.reason)
