@@ -51,13 +51,16 @@ def test_imports_respect_the_layers(path):
 
 
 def test_there_are_no_import_cycles():
-    modules = {".".join(("autobahn", *p.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES}
+    modules = {
+        ".".join(("autobahn", *p.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__"): p
+        for p in FILES
+    }
     graph = {name: {n for n in imports(path) if n in modules and n != name} for name, path in modules.items()}
     done, active = set(), []
 
     def visit(name):
         if name in active:
-            raise AssertionError("import cycle: " + " -> ".join([*active[active.index(name):], name]))
+            raise AssertionError("import cycle: " + " -> ".join([*active[active.index(name) :], name]))
         if name in done:
             return
         active.append(name)

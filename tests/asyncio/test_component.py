@@ -83,7 +83,11 @@ async def test_listeners_fire_in_order_with_their_arguments():
         component.on("start", lambda loop, c: seen.append(("start", c is component)))
         component.on_connect(lambda session, transport: seen.append(("connect", transport.isOpen())))
         component.on_disconnect(lambda session, was_clean: seen.append(("disconnect", was_clean)))
-        component.on_ready(lambda session: seen.append(("ready", session.is_attached())))
+
+        @component.on_ready
+        def ready(session):
+            seen.append(("ready", session.is_attached()))
+            session.leave()
 
         @component.on_leave
         async def left(session, details):
@@ -93,7 +97,6 @@ async def test_listeners_fire_in_order_with_their_arguments():
         @component.on_join
         async def joined(session, details):
             seen.append(("join", details.realm, session.config.extra))
-            session.leave()
 
         await component.start()
     assert seen == [
@@ -181,7 +184,8 @@ async def test_stop_in_every_state():
     await failed.wait()  # waiting for its next attempt
     await component.stop()
     assert await stopped is None
-    silent = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    writers = []
+    silent = await asyncio.start_server(lambda r, w: writers.append(w), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     component = Component(transports=[transport(f"ws://127.0.0.1:{port}/ws")])
     stopped = component.start()
@@ -189,6 +193,8 @@ async def test_stop_in_every_state():
     await component.stop()
     assert await stopped is None
     silent.close()
+    for writer in writers:
+        writer.close()
 
 
 async def test_a_stopped_component_can_be_started_again():

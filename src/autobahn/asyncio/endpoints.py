@@ -111,7 +111,7 @@ class TransportDescription:
         except BaseException:
             protocol.dropConnection(abort=True)
             raise
-        if not protocol.is_open.done():
+        if not protocol.is_open.done() or protocol.is_open.exception() is not None:
             raise ConnectionError(protocol.wasNotCleanReason or "the connection was closed during the handshake")
         return protocol
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
+from collections.abc import Coroutine
 from typing import Any
 
 from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
+from autobahn.wamp.session import ClientSession
 from autobahn.wamp.types import ComponentConfig
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
@@ -96,14 +98,22 @@ class ApplicationRunner:
         self._loop = loop
         try:
             _, self._protocol = loop.run_until_complete(connecting)
-            self._protocol.is_closed.add_done_callback(lambda _: loop.call_soon(loop.stop))
+            watching = loop.create_task(self._closed(), name="autobahn runner")
+            watching.add_done_callback(lambda _: loop.stop())
             with signals_call(loop, lambda _: self.stop()):
                 loop.run_forever()
-            loop.run_until_complete(self._leave())  # the session may have stopped the loop itself
+            watching.cancel()
+            run_through(loop, self._leave())  # the session may have stopped the loop itself
         finally:
             self._loop = self._protocol = None
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            run_through(loop, loop.shutdown_asyncgens())
             loop.close()
+
+    async def _closed(self) -> None:
+        """The connection is closed and the session has run its last callback."""
+        await asyncio.wait({self._protocol.is_closed})
+        if isinstance(self._session, ClientSession):
+            await self._session.wait_disconnected()
 
     async def _leave(self) -> None:
         """Leave the realm if joined, close the connection, let the last callbacks run, end what still runs."""
@@ -156,3 +166,12 @@ class ApplicationRunner:
             perMessageCompressionAccept=accept,
         )
         return factory
+
+
+def run_through(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any]) -> None:
+    """Run ``coro`` to its end, even when somebody stops the loop meanwhile."""
+    task = loop.create_task(coro)
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        loop.run_forever()
+    task.result()

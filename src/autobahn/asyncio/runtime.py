@@ -8,6 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from autobahn.log import printable
+from autobahn.wamp.exception import ApplicationError
+
 log = logging.getLogger("autobahn.wamp")
 
 _EAGER = sys.version_info >= (3, 12)
@@ -73,9 +76,16 @@ class AsyncioRuntime:
         return self.loop.call_later(delay, callback, *args)
 
     def report(self, message: str, exc: BaseException | None = None, **context: Any) -> None:
-        """Log an error of user code once, with its traceback and where it happened."""
+        """Log an error of user code once, with its traceback and where it happened.
+
+        An `ApplicationError` is an answer that the code meant to give: one line, without traceback.
+        """
         where = ", ".join(f"{key}={value}" for key, value in context.items() if value is not None)
-        log.error("%s%s", message, f" ({where})" if where else "", exc_info=exc)
+        where = f" ({where})" if where else ""
+        if isinstance(exc, ApplicationError):
+            log.warning("%s%s: %s", message, where, printable(exc.error_message()))
+        else:
+            log.error("%s%s", message, where, exc_info=exc)
 
     async def finish(self, grace: float = 0.0) -> None:
         """Give the tasks still running ``grace`` seconds, then cancel them and wait for their end."""

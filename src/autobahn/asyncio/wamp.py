@@ -59,7 +59,7 @@ class Session(ApplicationSession):
         """
         for other in self._authenticators.values():
             for key in ("authid", "authrole"):
-                mine, theirs = authenticator._args.get(key), other._args.get(key)
+                mine, theirs = getattr(authenticator, key, None), getattr(other, key, None)
                 if mine is not None and theirs is not None and mine != theirs:
                     raise ValueError(f"Inconsistent {key}: expected {theirs!r} as in {other.name}, got {mine!r}")
             for key, value in (authenticator.authextra or {}).items():
@@ -74,8 +74,8 @@ class Session(ApplicationSession):
         authid = authrole = None
         for authenticator in self._authenticators.values():
             authextra.update(authenticator.authextra or {})
-            authid = authenticator._args.get("authid") or authid
-            authrole = authenticator._args.get("authrole") or authrole
+            authid = getattr(authenticator, "authid", None) or authid
+            authrole = getattr(authenticator, "authrole", None) or authrole
         self.join(
             self.config.realm or "",
             authmethods=list(self._authenticators),

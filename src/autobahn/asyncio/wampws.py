@@ -160,7 +160,7 @@ def close_channel(protocol: Any, code: int, reason: str | None) -> None:
     elif code == 1001:
         protocol.dropConnection(abort=True)
     else:
-        protocol.fail(code, reason)
+        protocol.failConnection(code, reason or "")
 
 
 def details_of(protocol: Any, serializer: Any, is_server: bool) -> TransportDetails:

@@ -25,9 +25,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"autobahn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     router = commands.add_parser("router", help="run a WAMP router", description="Run a WAMP router.")
-    router.add_argument("--url", default=DEFAULT_URL, help="where to listen (default: %(default)s; port 0: any free one)")
     router.add_argument(
-        "--realm", action="append", dest="realms", metavar="REALM", help="a realm to serve; repeatable (default: realm1)"
+        "--url", default=DEFAULT_URL, help="where to listen (default: %(default)s; port 0: any free one)"
+    )
+    router.add_argument(
+        "--realm",
+        action="append",
+        dest="realms",
+        metavar="REALM",
+        help="a realm to serve; repeatable (default: realm1)",
     )
     router.add_argument("--log-level", default="warn", choices=list(LEVELS), help="default: %(default)s")
     router.set_defaults(run=_router)

@@ -126,7 +126,6 @@ class RouterSession(Peer):
         if self._state is State.SHUTTING_DOWN:  # nothing follows our GOODBYE
             self._state = State.FAILED
         elif self._state is not State.FAILED:
-            log.info("session %d: protocol violation: %s", self.id, exc)
             self._abort(PROTOCOL_VIOLATION, str(exc))
 
     def onClose(self, was_clean: bool) -> None:

@@ -192,6 +192,13 @@ class ClientSession:
         self._goodbye_timer = self._runtime.call_later(GOODBYE_TIMEOUT, self._goodbye_unanswered)
         return self._closed
 
+    async def wait_disconnected(self) -> None:
+        """Wait until the transport is gone and the callbacks have run; returns at once without a transport."""
+        if self._stepper is not None or self._transport is not None:
+            if self._closed is None:
+                self._closed = self._runtime.create_future()
+            await self._closed
+
     def disconnect(self) -> None:
         """Close the transport, if there is one."""
         if self._transport is not None:
