@@ -103,8 +103,8 @@ async def test_in_process_and_remote_sessions_share_the_realm():
         await left(local)
 
 
-async def test_shutdown_says_goodbye_to_everybody():
-    async with Router() as router:
+async def test_shutdown_says_goodbye_to_everybody_and_waits_for_nobody_for_ever():
+    async with Router(goodbye_timeout=0.05) as router:
         local = await in_process(router)
         client = await joined_wire(router)
         assert client.rows.empty()

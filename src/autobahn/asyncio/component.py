@@ -281,7 +281,8 @@ class Attempt:
             if not connecting.done():
                 return True
             protocol = connecting.result()
-            await asyncio.wait([stopping, self._ended], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [stopping, self._ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await self._finish_main(wait=self._ended.done() and self._ended.result() and not stop.is_set())
             await self._close(session, protocol)
         finally:

@@ -34,11 +34,12 @@ def get_or_create_event_loop() -> asyncio.AbstractEventLoop:
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             loop = asyncio.get_event_loop_policy().get_event_loop()
+            if not loop.is_closed():
+                return loop
         except RuntimeError:
-            loop = None  # type: ignore[assignment]
-    if loop is None or loop.is_closed():
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
+            pass
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     return loop
 
 

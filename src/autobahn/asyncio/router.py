@@ -20,7 +20,7 @@ from autobahn.websocket.util import create_url, parse_url
 __all__ = ("Router", "serve")
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
-CLOSE_TIMEOUT = 5.0  # seconds for the links to close after GOODBYE
+CLOSE_TIMEOUT = 1.0  # seconds for the links to close after the time for the answer to GOODBYE
 
 log = logging.getLogger("autobahn.router")
 
@@ -35,11 +35,19 @@ class RouterProtocol(WampWebSocketServerProtocol):
         return super().onConnect(request)
 
 
+class RouterFactory(WampWebSocketServerFactory):
+    """Makes `RouterProtocol`; ``router_path`` is the one path served."""
+
+    protocol = RouterProtocol
+    router_path = "/ws"
+
+
 class Router:
     """A WAMP router: ``async with Router() as router:`` listens at ``router.url`` until the block ends.
 
     ``url``: where to listen (port 0: any free port), or None for in-process sessions only. ``realms``: their names;
-    with ``auto_realms`` any realm a client asks for is made. Leaving the block says GOODBYE
+    with ``auto_realms`` any realm a client asks for is made. ``hello_timeout``: seconds a connection may stay without a
+    session; ``goodbye_timeout``: seconds a client has to answer GOODBYE. Leaving the block says GOODBYE
     (``wamp.close.system_shutdown``) to all sessions and closes all connections.
     """
 
@@ -50,11 +58,13 @@ class Router:
         realms: Iterable[str] = ("realm1",),
         auto_realms: bool = False,
         hello_timeout: float = 5.0,
+        goodbye_timeout: float = 5.0,
     ) -> None:
         self._listen_url = url
         self._realms = tuple(realms)
         self._auto_realms = auto_realms
         self._hello_timeout = hello_timeout
+        self._goodbye_timeout = goodbye_timeout
         self._core: RouterCore | None = None
         self._server: asyncio.Server | None = None
         self._locals: list[Any] = []
@@ -84,6 +94,7 @@ class Router:
             realms=self._realms,
             auto_realms=self._auto_realms,
             hello_timeout=self._hello_timeout,
+            goodbye_timeout=self._goodbye_timeout,
             runtime=AsyncioRuntime(loop),
         )
         if self._listen_url is None:
@@ -91,8 +102,7 @@ class Router:
         secure, host, port, _, path, _ = parse_url(self._listen_url)
         if secure:
             raise ValueError(f"expected a ws:// URL to listen at, got {self._listen_url}")
-        factory = WampWebSocketServerFactory(self._core.new_session, url=self._listen_url)
-        factory.protocol = RouterProtocol
+        factory = RouterFactory(self._core.new_session, url=self._listen_url)
         factory.router_path = path
         if host == "unix":
             self._server = await loop.create_unix_server(factory, str(port))
@@ -106,7 +116,7 @@ class Router:
     async def close(self) -> None:
         """Every session got GOODBYE and every connection is closed; idempotent.
 
-        Order: no new connections; GOODBYE to all; wait for their answers at most 5 s; close what is left.
+        Order: no new connections; GOODBYE to all; wait ``goodbye_timeout`` for their answers; close what is left.
         """
         if self._core is None:
             return
@@ -115,7 +125,7 @@ class Router:
             server.close()
         core.shutdown()
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
+            async with asyncio.timeout(self._goodbye_timeout + CLOSE_TIMEOUT):
                 while core.links:
                     await asyncio.sleep(0.005)
         except TimeoutError:

@@ -2,8 +2,18 @@
 
 from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
+from autobahn.asyncio.wampws import (
+    WampWebSocketClientFactory,
+    WampWebSocketClientProtocol,
+    WampWebSocketServerFactory,
+    WampWebSocketServerProtocol,
+)
 
 __all__ = (
+    "WampWebSocketClientFactory",
+    "WampWebSocketClientProtocol",
+    "WampWebSocketServerFactory",
+    "WampWebSocketServerProtocol",
     "WebSocketClientFactory",
     "WebSocketClientProtocol",
     "WebSocketServerFactory",
