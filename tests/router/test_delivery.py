@@ -232,3 +232,14 @@ def test_payload_passthru_is_refused(router, key, target):
     assert isinstance(a.take()[0], m.Error)  # there is no such procedure
     a.publish("com.t", options={key: "x_own"})
     assert_aborted(a)
+
+
+def test_receivers_with_changing_codecs_still_need_one_encoding_each(router):
+    publisher = link(router, "json")
+    receivers = [link(router, name) for name in ("json", "cbor", "json", "cbor")]
+    for receiver in receivers:
+        receiver.subscribe("com.t")
+    publisher.publish("com.t")
+    for receiver in receivers:
+        receiver.one(m.Event)
+    assert router.realms["realm1"].delivery.encodings == 2

@@ -63,3 +63,15 @@ def test_T_URI_5_wildcards_of_nothing_but_dots():
     assert table.every("x.y") == ["."]
     assert table.every("a.x.y") == ["a.."]
     assert table.every("a.x.b") == ["a..", "..b"]
+
+
+def test_patterns_of_one_shape_are_removed_one_by_one():
+    table: PatternMap = PatternMap()
+    for pattern in ("a..b", "a..c", "x."):
+        table.put("wildcard", pattern, pattern)
+    table.remove("wildcard", "a..b")
+    assert table.every("a.x.b") == []
+    assert table.every("a.x.c") == ["a..c"]
+    table.remove("wildcard", "a..c")
+    table.remove("wildcard", "x.")
+    assert not table.has_patterns

@@ -416,3 +416,11 @@ def test_abort_cuts_the_link(router):
         each.session.abort()
     assert not router.links
     assert router.realms["realm1"].is_empty()
+
+
+def test_link_that_is_lost_while_abort_is_sent(router):
+    link = Link(router)
+    link.session.send = lambda msg: link.drop()
+    link.say(m.Hello("realm9", {"roles": PLAIN}))
+    assert not router.links
+    assert not link.is_closing

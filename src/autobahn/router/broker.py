@@ -12,7 +12,6 @@ from autobahn.router.options import (
     check_uri,
     check_writable,
     is_reserved,
-    match_policy,
     refuse_passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
@@ -58,7 +57,7 @@ class Broker:
         """``peer`` gets the events of a topic or pattern, and SUBSCRIBED before any of them."""
         match = EXACT
         if msg.options:
-            match = match_policy(msg.options)
+            match = msg.options.get("match") or EXACT
         check_uri(msg.topic, match)
         subscription = self.subscriptions.get(match, msg.topic)
         created = subscription is None

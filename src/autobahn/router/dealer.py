@@ -13,7 +13,6 @@ from autobahn.router.options import (
     check_uri,
     check_writable,
     is_reserved,
-    match_policy,
     refuse_passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
@@ -71,7 +70,7 @@ class Dealer:
         """``peer`` serves the procedure, and has REGISTERED before any INVOCATION of it."""
         match = EXACT
         if msg.options:
-            match = match_policy(msg.options)
+            match = msg.options.get("match") or EXACT
             check_register(msg.options)
         check_writable(msg.procedure, match)
         if self.registrations.get(match, msg.procedure) is not None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.router.patterns import EXACT, MATCHES
+from autobahn.router.patterns import EXACT
 from autobahn.router.peer import Peer
 from autobahn.wamp.exception import ApplicationError, ProtocolError
 from autobahn.wamp.lifecycle import name_of
 from autobahn.wamp.uri import is_valid
 
 OPTION_NOT_ALLOWED = "wamp.error.option_not_allowed"
-
-INVOKES = ("first", "last", "roundrobin", "random")
 
 Options = dict[str, Any]
 
@@ -31,28 +29,10 @@ def refuse_passthru(code: int, options: Options) -> None:
         raise ProtocolError(f"{name_of(code)} uses payload passthru mode, which was not announced")
 
 
-def match_policy(options: Options) -> str:
-    """The match policy a SUBSCRIBE or REGISTER asks for."""
-    match = options.get("match")
-    if match is None:
-        return EXACT
-    if match not in MATCHES:
-        raise ApplicationError(
-            ApplicationError.INVALID_ARGUMENT,
-            f"expected one of {', '.join(MATCHES)} for option 'match', got {match!r:.100}",
-        )
-    return str(match)
-
-
 def check_register(options: Options) -> None:
     """A REGISTER asks for nothing that this router does not serve."""
     invoke = options.get("invoke")
     if invoke is not None and invoke != "single":
-        if invoke not in INVOKES:
-            raise ApplicationError(
-                ApplicationError.INVALID_ARGUMENT,
-                f"expected one of single, {', '.join(INVOKES)} for option 'invoke', got {invoke!r:.100}",
-            )
         raise ApplicationError(OPTION_NOT_ALLOWED, f"this router has no shared registrations (invoke={invoke!r})")
     if options.get("disclose_caller"):
         raise ApplicationError(OPTION_NOT_ALLOWED, "this router does not disclose callers for a registration")
