@@ -74,9 +74,7 @@ def run(wanted: list[str], cells: list[str], rounds: int, seconds: float, uvloop
     loop = "uvloop" if uvloop else "asyncio"
     harness.print_table(f"Echo server on {loop}: CPU µs per message (ratio to {BASE})", results, BASE, names)
     peers = harness.versions(harness.environment("bench")) | harness.versions(harness.environment("autobahn"))
-    versions = {
-        name: peers.get(name, "") for name in ("picows", "aiohttp", "websockets", "autobahn", "uvloop")
-    }
+    versions = {name: peers.get(name, "") for name in ("picows", "aiohttp", "websockets", "autobahn", "uvloop")}
     print(f"\n{harness.machine()}; {', '.join(f'{k} {v}' for k, v in versions.items() if v)}")
     data = {"machine": harness.machine(), "versions": versions, "loop": loop, "base": BASE, "cells": results}
     harness.save(f"echo-{loop}", data)

@@ -65,9 +65,7 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     system = f"{platform.system()} {platform.release()}"
     return f"{os.cpu_count()} cores, {model}, {system}, Python {platform.python_version()}"
 

@@ -47,7 +47,8 @@ def start_router(name: str, folder: pathlib.Path) -> harness.Server:
         program = pathlib.Path(harness.environment("crossbar")).with_name("crossbar")
         return harness.Server([str(program), "start", "--cbdir", str(node)], port, log, HOME=str(folder))
     url = f"ws://127.0.0.1:{port}/ws"
-    command = [harness.OUR_PYTHON, "-m", "autobahn.cli", "router", "--url", url, "--realm", "realm1"]
+    autobahn = str(pathlib.Path(harness.OUR_PYTHON).with_name("autobahn"))
+    command = [autobahn, "router", "--url", url, "--realm", "realm1"]
     return harness.Server(command, port, log, **({"AUTOBAHN_PURE": "1"} if name.endswith("pure") else {}))
 
 

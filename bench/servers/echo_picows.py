@@ -19,9 +19,7 @@ class Echo(WSListener):
 
 async def main():
     """Serves until it is interrupted."""
-    server = await ws_create_server(
-        lambda request: Echo(), "127.0.0.1", int(sys.argv[1]), max_frame_size=1 << 26
-    )
+    server = await ws_create_server(lambda request: Echo(), "127.0.0.1", int(sys.argv[1]), max_frame_size=1 << 26)
     await server.serve_forever()
 
 

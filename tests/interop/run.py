@@ -176,7 +176,8 @@ def our_router(folder: pathlib.Path):
     """Our router, started by its command; gives the URL and the process."""
     port = free_port()
     url = f"ws://127.0.0.1:{port}/ws"
-    command = [sys.executable, "-m", "autobahn.cli", "router", "--url", url, "--realm", REALM]
+    autobahn = str(pathlib.Path(sys.executable).with_name("autobahn"))
+    command = [autobahn, "router", "--url", url, "--realm", REALM]
     with running(command, folder / "router.log", clean_env(), folder) as started:
         print(f"our router listens after {wait_listening(port, started):.1f} s", flush=True)
         yield url, started
@@ -209,6 +210,9 @@ def check_client(python: str, url: str, serializer: str, folder: pathlib.Path) -
     if not lines:
         return False, f"exit status {done.returncode}, no result: {done.stderr[-800:]}"
     result = json.loads(lines[-1])
+    distribution = "autobahn-asyncio" if python == sys.executable else "autobahn"
+    if result["client"].split()[0] != distribution:
+        return False, f"expected {distribution} under test, got {result['client']}"
     bad = "; ".join(f"{name}: {outcome}" for name, outcome in result["bad"].items())
     return result["passed"], bad or f"{result['checks']} checks"
 
