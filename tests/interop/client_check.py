@@ -10,6 +10,7 @@ import json
 import sys
 
 from autobahn.asyncio.component import Component
+from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import (
     CallResult,
     EventDetails,
@@ -17,8 +18,6 @@ from autobahn.wamp.types import (
     RegisterOptions,
     SubscribeOptions,
 )
-
-from autobahn.wamp.exception import ApplicationError
 
 PREFIX = "com.example.interop"
 
