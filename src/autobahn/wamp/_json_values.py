@@ -25,6 +25,8 @@ PLAIN = frozenset({int, bool, type(None), str, Raw})
 
 _STR = frozenset({str})
 _OCTETS = (bytes, bytearray, memoryview)
+_CONTAINERS = (list, dict, tuple, set, frozenset)
+_FLAT = PLAIN | {float, *_OCTETS}
 
 
 class Unserializable(Exception):
@@ -54,7 +56,7 @@ def list_to_json(value: Any, depth: int = 0) -> Any:
     if PLAIN.issuperset(map(type, value)):
         return value
     if depth >= MAX_DEPTH:
-        raise Unserializable(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+        raise too_deep()
     return [to_json(item, depth + 1) for item in value]
 
 
@@ -64,7 +66,7 @@ def dict_to_json(value: dict[Any, Any], depth: int = 0) -> Any:
     if keys_are_plain and PLAIN.issuperset(map(type, value.values())):
         return value
     if depth >= MAX_DEPTH:
-        raise Unserializable(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+        raise too_deep()
     if keys_are_plain:
         return {key: to_json(item, depth + 1) for key, item in value.items()}
     return {_key_to_json(key): to_json(item, depth + 1) for key, item in value.items()}
@@ -108,7 +110,7 @@ def kind_of(value: Any) -> str:
 
 def _other_to_json(value: Any, depth: int) -> Any:
     if depth >= MAX_DEPTH:
-        raise Unserializable(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+        raise too_deep()
     if isinstance(value, dict):
         return dict_to_json(dict(value), depth)
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -153,17 +155,28 @@ def _octets(text: str) -> bytes:
         raise ProtocolError(f"expected base64 after NUL in a JSON text, got {text[1:40]!r} ({exc})") from None
 
 
+def refuse_depth(value: Any) -> None:
+    """``value``, a list or dict, is not nested too deep; raises ``Unserializable``."""
+    inner = value.values() if isinstance(value, dict) else value
+    if not _FLAT.issuperset(map(type, inner)) and is_deep(value):
+        raise too_deep()
+
+
+def too_deep() -> Unserializable:
+    """The error for a value that is nested too deep."""
+    return Unserializable(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+
+
 def is_deep(value: Any) -> bool:
-    """Whether ``value`` is nested deeper than ``MAX_DEPTH``."""
+    """Whether ``value`` is nested deeper than ``MAX_DEPTH``; cycles are."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
+        below: dict[int, Any] = {}  # by identity: what refers to one object many times does not multiply
         for item in level:
-            if type(item) is dict:
-                below.extend(item.values())
-            elif type(item) is list:
-                below.extend(item)
-        level = [item for item in below if type(item) in (list, dict)]
-        if not level:
+            for inner in item.values() if isinstance(item, dict) else item:
+                if isinstance(inner, _CONTAINERS):
+                    below[id(inner)] = inner
+        if not below:
             return False
+        level = list(below.values())
     return True

@@ -170,9 +170,7 @@ class SessionIdent(Record):
 
     __slots__ = ("authid", "authrole", "session")
 
-    def __init__(
-        self, session: int | None = None, authid: str | None = None, authrole: str | None = None
-    ) -> None:
+    def __init__(self, session: int | None = None, authid: str | None = None, authrole: str | None = None) -> None:
         expect_type("session", session, int)
         expect_type("authid", authid, str)
         expect_type("authrole", authrole, str)
@@ -192,9 +190,7 @@ class SessionIdent(Record):
     @staticmethod
     def from_eventdetails(event_details: EventDetails) -> SessionIdent:
         """The publisher."""
-        return SessionIdent(
-            event_details.publisher, event_details.publisher_authid, event_details.publisher_authrole
-        )
+        return SessionIdent(event_details.publisher, event_details.publisher_authid, event_details.publisher_authrole)
 
 
 # ---- authentication -----------------------------------------------------------------------------------

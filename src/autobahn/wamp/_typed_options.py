@@ -187,9 +187,7 @@ class RegisterOptions(Record):
 
     def message_attr(self) -> dict[str, Any]:
         """REGISTER.Options."""
-        return self._given(
-            "match", "invoke", "concurrency", "force_reregister", "forward_for", "disclose_caller"
-        )
+        return self._given("match", "invoke", "concurrency", "force_reregister", "forward_for", "disclose_caller")
 
 
 class CallOptions(Record):

@@ -30,9 +30,7 @@ class TransportDetails(Record):
     CHANNEL_FRAMING_NATIVE: ClassVar[int] = 1
     CHANNEL_FRAMING_WEBSOCKET: ClassVar[int] = 2
     CHANNEL_FRAMING_RAWSOCKET: ClassVar[int] = 3
-    CHANNEL_FRAMING_TO_STR: ClassVar[dict[int, str]] = dict(
-        enumerate(("null", "native", "websocket", "rawsocket"))
-    )
+    CHANNEL_FRAMING_TO_STR: ClassVar[dict[int, str]] = dict(enumerate(("null", "native", "websocket", "rawsocket")))
     CHANNEL_FRAMING_FROM_STR: ClassVar[dict[str, int]] = {v: k for k, v in CHANNEL_FRAMING_TO_STR.items()}
 
     CHANNEL_SERIALIZER_NONE: ClassVar[int] = 0
@@ -44,9 +42,7 @@ class TransportDetails(Record):
     CHANNEL_SERIALIZER_TO_STR: ClassVar[dict[int, str]] = dict(
         enumerate(("null", "json", "msgpack", "cbor", "ubjson", "flatbuffers"))
     )
-    CHANNEL_SERIALIZER_FROM_STR: ClassVar[dict[str, int]] = {
-        v: k for k, v in CHANNEL_SERIALIZER_TO_STR.items()
-    }
+    CHANNEL_SERIALIZER_FROM_STR: ClassVar[dict[str, int]] = {v: k for k, v in CHANNEL_SERIALIZER_TO_STR.items()}
 
     __slots__ = (
         "channel_framing", "channel_id", "channel_serializer", "channel_type", "http_cbtid",

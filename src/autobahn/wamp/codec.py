@@ -303,8 +303,12 @@ class MsgPackCodec(Codec):
         """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
         args = None if msg.args is None else self._list.decode(msg.args)
         kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
-        if len(data) > MAX_DEPTH and len(data.translate(None, self._NO_CONTAINERS)) > MAX_DEPTH:
+        if self._may_be_deep(data):
             _refuse_depth(args, kwargs)
+
+    def _may_be_deep(self, data: bytes) -> bool:
+        """Whether there are enough octets that begin a container."""
+        return len(data) > MAX_DEPTH and len(data.translate(None, self._NO_CONTAINERS)) > MAX_DEPTH
 
     def _rescued(self, data: bytes, exc: Exception) -> Any:
         """``data`` as a value, if only the types were wrong; raises ``ProtocolError`` otherwise."""
@@ -317,9 +321,13 @@ class MsgPackCodec(Codec):
 
     def encode(self, msg: Message) -> bytes:
         try:
-            return self._encoder.encode(msg.row())
+            row = msg.row()
+            data = self._encoder.encode(row)
+            if len(data) > MAX_DEPTH and self._may_be_deep(data) and values.is_deep(row[1:]):
+                raise values.too_deep()
         except Exception as exc:
             raise self._refusal(msg, exc) from None
+        return data
 
     def loads(self, data: bytes | Raw) -> Any:
         try:
@@ -366,8 +374,12 @@ class CborCodec(Codec):
         return value is cbor2.undefined
 
     def encode(self, msg: Message) -> bytes:
+        row = msg.row()
         try:
-            return cbor2.dumps(msg.row(), default=_cbor_object, encoders=_CBOR_ENCODERS)
+            for value in row:
+                if type(value) in _ROW_CONTAINERS and value:
+                    values.refuse_depth(value)
+            return cbor2.dumps(row, default=_cbor_object, encoders=_CBOR_ENCODERS)
         except Exception as exc:
             raise self._refusal(msg, exc) from None
 
@@ -386,6 +398,7 @@ class CborCodec(Codec):
 
     def dumps(self, value: Any) -> bytes:
         try:
+            values.refuse_depth([value])  # cbor2 would overflow the stack of the process
             return cbor2.dumps(value, default=_cbor_object, encoders=_CBOR_ENCODERS)
         except Exception as exc:
             raise SerializationError(str(exc)) from None
@@ -408,6 +421,7 @@ def _refuse_tag(number: int) -> Any:
     return refuse
 
 
+_ROW_CONTAINERS = frozenset({list, dict, tuple})
 _CBOR_ENCODERS: Any = {memoryview: _cbor_octets}
 
 # References make small input large or endless; regular expressions and mail are parsers of their own.
@@ -423,7 +437,7 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _refuse_depth(args: Any, kwargs: Any) -> None:
-    if values.is_deep(args) or values.is_deep(kwargs):
+    if values.is_deep(args or ()) or values.is_deep(kwargs or ()):
         raise ProtocolError(f"expected nesting of at most {MAX_DEPTH} levels, got more")
 
 

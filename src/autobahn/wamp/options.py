@@ -30,9 +30,7 @@ def _one_of(*choices: str) -> _Rule:
 
 
 def _list_of(kind: type) -> _Rule:
-    return _Rule(
-        f"a list of {kind.__name__}", lambda v: type(v) is list and all(type(item) is kind for item in v)
-    )
+    return _Rule(f"a list of {kind.__name__}", lambda v: type(v) is list and all(type(item) is kind for item in v))
 
 
 def _is_forward_for(value: Any) -> bool:

@@ -41,9 +41,7 @@ class Subscription:
         return self.session._unsubscribe(self)
 
     def __str__(self) -> str:
-        return (
-            f"Subscription(id={self.id}, topic={self.topic!r}, active={self.active}, handler={self.handler})"
-        )
+        return f"Subscription(id={self.id}, topic={self.topic!r}, active={self.active}, handler={self.handler})"
 
     __repr__ = __str__
 
@@ -68,8 +66,7 @@ class Registration:
 
     def __str__(self) -> str:
         return (
-            f"Registration(id={self.id}, procedure={self.procedure!r}, active={self.active}, "
-            f"endpoint={self.endpoint})"
+            f"Registration(id={self.id}, procedure={self.procedure!r}, active={self.active}, endpoint={self.endpoint})"
         )
 
     __repr__ = __str__

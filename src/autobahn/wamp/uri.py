@@ -134,7 +134,8 @@ class Pattern:
                 self._type = self.URI_TYPE_PREFIX
             return rf"(?P<{name}>[^\s#]*)"
         self._type = self.URI_TYPE_WILDCARD
-        return rf"(?P<{name}>{'[0-9]+' if kind == 'int' else '[^.#]+'})"
+        chars = "[0-9]+" if kind == "int" else r"[^\s.#]+"
+        return f"(?P<{name}>{chars})"
 
     @property
     def options(self) -> Any:
