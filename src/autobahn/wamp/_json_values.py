@@ -26,7 +26,8 @@ PLAIN = frozenset({int, bool, type(None), str, Raw})
 _STR = frozenset({str})
 _OCTETS = (bytes, bytearray, memoryview)
 _CONTAINERS = (list, dict, tuple, set, frozenset)
-_FLAT = PLAIN | {float, *_OCTETS}
+_SMALL = frozenset({float, bool})  # not int: isfinite fails for huge ones
+_FLAT = PLAIN | {float, bytes, bytearray}
 
 
 class Unserializable(Exception):
@@ -54,6 +55,8 @@ def to_json(value: Any, depth: int = 0) -> Any:
 def list_to_json(value: Any, depth: int = 0) -> Any:
     """``to_json`` of a list or tuple."""
     if PLAIN.issuperset(map(type, value)):
+        return value
+    if _SMALL.issuperset(map(type, value)) and all(map(isfinite, value)):
         return value
     if depth >= MAX_DEPTH:
         raise too_deep()
@@ -155,11 +158,22 @@ def _octets(text: str) -> bytes:
         raise ProtocolError(f"expected base64 after NUL in a JSON text, got {text[1:40]!r} ({exc})") from None
 
 
-def refuse_depth(value: Any) -> None:
-    """``value``, a list or dict, is not nested too deep; raises ``Unserializable``."""
+def survey(value: Any) -> bool:
+    """Whether a ``memoryview`` is in ``value``, a list or dict; raises ``Unserializable`` if nested too deep."""
     inner = value.values() if isinstance(value, dict) else value
-    if not _FLAT.issuperset(map(type, inner)) and is_deep(value):
+    if _FLAT.issuperset(map(type, inner)):
+        return False
+    if is_deep(value):
         raise too_deep()
+    return _has_memoryview(value)
+
+
+def _has_memoryview(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    return any(
+        isinstance(item, memoryview) or (isinstance(item, _CONTAINERS) and _has_memoryview(item)) for item in value
+    )
 
 
 def too_deep() -> Unserializable:

@@ -24,6 +24,8 @@ from autobahn.wamp.message import BY_CODE, MESSAGES, RAW, Message
 from autobahn.wamp.options import DICT_FIELD, OPTIONS_OF, integral, repair, require, validate
 
 MAX_DEPTH = values.MAX_DEPTH
+PLAIN = values.PLAIN
+_ESCAPE = b"\\u0000"  # in JSON; found with find(), which is faster than "in"
 _ANY_MESSAGE: Any = Union[MESSAGES]
 _ANY_RAW: Any = Union[tuple(RAW.get(cls.code, cls) for cls in MESSAGES)]
 _INTEGERS = {
@@ -175,7 +177,7 @@ class JsonCodec(Codec):
     def decode(self, data: bytes) -> Message:
         try:
             msg: Message = self._decoder.decode(data)
-            if b"\\u0000" in data:
+            if data.find(_ESCAPE) >= 0:
                 self._revive(msg)
         except ProtocolError:
             raise
@@ -191,7 +193,7 @@ class JsonCodec(Codec):
             msg: Message = self._raw_decoder.decode(data)
             if msg.code in RAW:
                 self._check(msg, data)
-            if b"\\u0000" in data:
+            if data.find(_ESCAPE) >= 0:
                 self._revive(msg)
         except ProtocolError:
             raise
@@ -208,7 +210,7 @@ class JsonCodec(Codec):
         kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
         if len(data) > MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
             _refuse_depth(args, kwargs)
-        if b"\\u0000" in data:
+        if data.find(_ESCAPE) >= 0:
             values.from_json([args, kwargs])  # its base64 is good
 
     def _revive(self, msg: Message) -> None:
@@ -230,17 +232,17 @@ class JsonCodec(Codec):
             for i, value in enumerate(row):
                 kind = type(value)
                 if kind is list:
-                    if value:
+                    if not PLAIN.issuperset(map(type, value)):
                         row[i] = values.list_to_json(value)
                 elif kind is dict:
                     if value:
                         row[i] = values.dict_to_json(value)
-                elif kind not in values.PLAIN:
+                elif kind not in PLAIN:
                     row[i] = values.to_json(value)
             data = self._encoder.encode(row)
         except Exception as exc:
             raise self._refusal(msg, exc) from None
-        if b"\\u0000" in data and values.has_nul_text(msg.row()):
+        if data.find(_ESCAPE) >= 0 and values.has_nul_text(msg.row()):
             raise self._refusal(msg, _nul_text())
         return data
 
@@ -249,14 +251,14 @@ class JsonCodec(Codec):
             value = self._any.decode(data)
         except Exception as exc:
             raise _violation(exc) from None
-        return values.from_json(value) if b"\\u0000" in bytes(data) else value
+        return values.from_json(value) if bytes(data).find(_ESCAPE) >= 0 else value
 
     def dumps(self, value: Any) -> bytes:
         try:
             data = self._encoder.encode(values.to_json(value))
         except Exception as exc:
             raise SerializationError(str(exc)) from None
-        if b"\\u0000" in data and values.has_nul_text(value):
+        if data.find(_ESCAPE) >= 0 and values.has_nul_text(value):
             raise SerializationError(str(_nul_text()))
         return data
 
@@ -376,10 +378,7 @@ class CborCodec(Codec):
     def encode(self, msg: Message) -> bytes:
         row = msg.row()
         try:
-            for value in row:
-                if type(value) in _ROW_CONTAINERS and value:
-                    values.refuse_depth(value)
-            return cbor2.dumps(row, default=_cbor_object, encoders=_CBOR_ENCODERS)
+            return _cbor_dumps(row, [value for value in row if type(value) in _ROW_CONTAINERS and value])
         except Exception as exc:
             raise self._refusal(msg, exc) from None
 
@@ -398,10 +397,19 @@ class CborCodec(Codec):
 
     def dumps(self, value: Any) -> bytes:
         try:
-            values.refuse_depth([value])  # cbor2 would overflow the stack of the process
-            return cbor2.dumps(value, default=_cbor_object, encoders=_CBOR_ENCODERS)
+            return _cbor_dumps(value, [[value]])
         except Exception as exc:
             raise SerializationError(str(exc)) from None
+
+
+def _cbor_dumps(value: Any, containers: list[Any]) -> bytes:
+    """``value`` in CBOR; ``containers`` are those in it. Too deep a value would overflow the stack in cbor2."""
+    special = False
+    for container in containers:
+        special = values.survey(container) or special
+    if special:  # cbor2 writes a memoryview as a list of numbers, and is slow with encoders of our own
+        return cbor2.dumps(value, default=_cbor_object, encoders=_CBOR_ENCODERS)
+    return cbor2.dumps(value, default=_cbor_object)
 
 
 def _cbor_object(encoder: Any, value: Any) -> None:
