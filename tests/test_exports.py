@@ -1,0 +1,71 @@
+"""What is public is public, and nothing else: `__all__` of the documented modules is pinned here."""
+
+import importlib
+import inspect
+import types
+
+import pytest
+
+WEBSOCKET = "WebSocketClientFactory WebSocketClientProtocol WebSocketServerFactory WebSocketServerProtocol"
+WAMP_WEBSOCKET = (
+    "WampWebSocketClientFactory WampWebSocketClientProtocol WampWebSocketServerFactory WampWebSocketServerProtocol"
+)
+PUBLIC = {
+    "autobahn.asyncio": f"ApplicationSession {WEBSOCKET} __ident__",
+    "autobahn.asyncio.component": "Component run",
+    "autobahn.asyncio.websocket": f"{WEBSOCKET} {WAMP_WEBSOCKET}",
+    "autobahn.asyncio.wamp": "ApplicationRunner ApplicationSession ApplicationSessionFactory Session",
+    "autobahn.asyncio.router": "Router serve",
+    "autobahn.cli": "main",
+    "autobahn.exception": "Disconnected PayloadCorruptError PayloadExceededError",
+    "autobahn.wamp": """ApplicationError CallDetails CallOptions CallResult CloseDetails ComponentConfig Error
+        EventDetails ISession InvalidUri ProtocolError PublishOptions RegisterOptions SerializationError SessionDetails
+        SessionNotReady SubscribeOptions TransportLost error register subscribe""",
+    "autobahn.wamp.exception": """ApplicationError Error InvalidPayload InvalidUri InvalidUriError NotAuthorized
+        ProtocolError SerializationError SessionNotReady TransportLost TypeCheckError""",
+    "autobahn.wamp.types": """Accept CallDetails CallOptions CallResult Challenge CloseDetails ComponentConfig Deny
+        EncodedPayload EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions Registration
+        SessionDetails SessionIdent SubscribeOptions Subscription TransportDetails""",
+    "autobahn.wamp.request": "Publication Registration Subscription",
+    "autobahn.wamp.uri": "Pattern convert_starred_uri error register subscribe",
+    "autobahn.wamp.interfaces": """IAuthenticator IMessage IObjectSerializer IPayloadCodec ISerializer ISession
+        ITransport ITransportHandler""",
+    "autobahn.websocket": """ConnectionAccept ConnectionDeny ConnectionRequest ConnectionResponse IncomingMessage
+        Message OutgoingMessage""",
+    "autobahn.websocket.types": """ConnectingRequest ConnectionAccept ConnectionDeny ConnectionRequest
+        ConnectionResponse IncomingMessage Message OutgoingMessage Ping""",
+    "autobahn.websocket.util": "create_url parse_url",
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_exactly_these(name):
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    for public in module.__all__:
+        value = getattr(module, public)
+        if isinstance(value, type | types.FunctionType):
+            assert inspect.getdoc(value), f"{name}.{public} has no docstring"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_star_import_brings_them_and_nothing_else(name):
+    namespace = {}
+    exec(f"from {name} import *", namespace)
+    assert set(namespace) - {"__builtins__"} == set(PUBLIC[name].split())
+
+
+def test_importing_has_no_side_effects():
+    """Neither the root logger nor the random state nor the loop policy is touched by an import (N51)."""
+    import subprocess
+    import sys
+
+    code = """
+import logging, random, asyncio, signal
+before = (random.getstate(), logging.getLogger().level, list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
+import autobahn.asyncio.component, autobahn.asyncio.router
+after = (random.getstate(), logging.getLogger().level, list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
+assert before == after
+assert not logging.getLogger("autobahn").handlers
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
