@@ -415,3 +415,20 @@ async def test_T_SREV_a_revoked_subscription_is_inactive_and_late_events_are_dro
     assert not subscription.active and seen == [] and session.is_attached()
     transport.close()
     await settle()
+
+
+async def test_payload_transparency_without_a_codec_is_answered_not_spread():
+    session, transport = await joined()
+    seen = []
+    await registered(session, transport, lambda *a: seen.append(a))
+    await subscribed(session, transport, lambda *a: seen.append(a))
+    future = session.call("com.b")
+    transport.take()
+    details = {"enc_algo": "cryptobox"}
+    transport.play(m.Invocation(1, 11, details, b"ab"), m.Event(21, 1, details, b"ab"), m.Result(3, details, b"ab"))
+    with pytest.raises(ApplicationError, match="no_payload_codec"):
+        await future
+    assert transport.take()[0][4] == "wamp.error.no_payload_codec"
+    assert seen == [] and len(session.errors) == 1 and session.is_attached()
+    transport.close()
+    await settle()

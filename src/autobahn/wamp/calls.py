@@ -107,6 +107,9 @@ class Rpc:
         request = session._requests.answered(msg.request, 48)
         if request is None:
             return
+        if details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
+            request.fail(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, f"enc_algo {details.get('enc_algo')}"))
+            return
         options = request.info.options
         if (options is not None and options.details) or msg.kwargs or len(msg.args) > 1:
             request.finish(_call_result(msg))
@@ -209,6 +212,10 @@ class Rpc:
         if registration is None:
             raise ProtocolError(f"expected an invocation of a registration held here, got one of {msg.registration}")
         endpoint = registration.endpoint
+        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
+            text = f"enc_algo {msg.details.get('enc_algo')}"
+            self._send_error(msg.request, ApplicationError.ENC_NO_PAYLOAD_CODEC, [text], {})
+            return
         kwargs = msg.kwargs
         if endpoint.details_arg:
             kwargs = {**kwargs, endpoint.details_arg: self._details(msg, registration)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from autobahn.wamp import message
 from autobahn.wamp.declared import Endpoint, declared_endpoints, endpoint_of
-from autobahn.wamp.exception import InvalidUriError, ProtocolError
+from autobahn.wamp.exception import ApplicationError, InvalidUriError, ProtocolError
 from autobahn.wamp.request import Publication, Subscription
 from autobahn.wamp.types import EventDetails, PublishOptions, SubscribeOptions
 from autobahn.wamp.uri import require_uri
@@ -121,6 +121,10 @@ class PubSub:
         handlers = self._subscriptions.get(msg.subscription)
         if handlers is None:
             raise ProtocolError(f"expected an event of a subscription held here, got one of {msg.subscription}")
+        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
+            text = f"event {msg.publication} with enc_algo {msg.details.get('enc_algo')}"
+            self._session._user_error(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, text), "While receiving")
+            return
         if len(handlers) == 1:
             self._deliver(msg, handlers[0])
             return
