@@ -1,5 +1,6 @@
 """permessage-deflate: extension headers and negotiation (the engine has its own tests)."""
 
+import contextlib
 import time
 
 import pytest
@@ -61,10 +62,8 @@ def test_malformed_extensions_are_refused(text):
 )
 def test_s9_s10_linear_time(text):
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(HandshakeError):
         parse_extensions(text)
-    except HandshakeError:
-        pass
     assert time.perf_counter() - start < 0.1
 
 

@@ -16,6 +16,9 @@ from autobahn.websocket.errors import FrameError
 
 T = TypeVar("T")
 
+# Not by way of `self.log`: a program may keep something of its own under that name.
+LOG = Log("autobahn.websocket")
+
 
 class _Detail(Generic[T]):
     """An attribute of the connection under its documented name; `default` before there is a connection."""
@@ -52,7 +55,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
     A transport built on this (WAMP) fails a connection with `failConnection(code, reason)`.
     """
 
-    log: ClassVar[Log] = Log("autobahn.websocket")
+    log: ClassVar[Log] = LOG
     is_server: ClassVar[bool]
 
     STATE_CLOSED = 0
@@ -148,8 +151,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
             self._ws_keep_alive.stop()
             self._ws_keep_alive = None
         if self._ws_open_future is not None and not self._ws_open_future.done():
-            self._ws_open_future.set_exception(Disconnected(result[2] or "closed before it was open"))
-            self._ws_open_future.exception()  # whoever awaits it gets it; nobody has to
+            self._ws_never_open(self._ws_open_future)
         if self._ws_closed_future is not None and not self._ws_closed_future.done():
             self._ws_closed_future.set_result(self)
         self._ws_call(self.onClose, "onClose", *result)
@@ -179,7 +181,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
 
     def onUserError(self, exc: BaseException, where: str) -> None:
         """A callback raised `exc`; `where` is its name. This logs it with traceback and peer, at level error."""
-        self.log.error(
+        LOG.error(
             "{where}() of {cls} raised {error} (peer {peer})",
             where=where,
             cls=type(self).__name__,
@@ -320,6 +322,8 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
             self._ws_open_future = self._ws_new_future()
             if self.state == State.OPEN:
                 self._ws_open_future.set_result(None)
+            elif self.state == State.CLOSED:
+                self._ws_never_open(self._ws_open_future)
         return self._ws_open_future
 
     @property
@@ -403,7 +407,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
 
     def connection_failed(self, reason: str) -> None:
         """The peer broke the rules or its handshake was refused: one line in the log."""
-        self.log.info("WebSocket connection with {peer} failed: {reason}", peer=self.peer, reason=reason)
+        LOG.info("WebSocket connection with {peer} failed: {reason}", peer=self.peer, reason=reason)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -421,6 +425,10 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
     def _ws_new_future(self) -> asyncio.Future[Any]:
         loop = getattr(self, "_ws_loop", None) or getattr(self.factory, "loop", None)
         return (loop or asyncio.get_running_loop()).create_future()
+
+    def _ws_never_open(self, future: asyncio.Future[None]) -> None:
+        future.set_exception(Disconnected(self.wasNotCleanReason or "the connection is closed"))
+        future.exception()  # whoever awaits it gets it; nobody has to
 
     def _ws_peer_is_dead(self) -> None:
         self._ws_call(self.onAutoPingTimeout, "onAutoPingTimeout")
