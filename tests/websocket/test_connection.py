@@ -361,7 +361,8 @@ def test_violations_fail_with_close_frame(data, code, by_drop):
     close = sent[-sent[::-1].index(0x88) - 1 :] if sent[0] != 0x88 else sent
     assert close[0] == 0x88
     assert int.from_bytes(close[2:4], "big") == code
-    assert s.ending == ("close" if by_drop else "half_close")
+    assert s.ending == "half_close"
+    assert s.connection.dropped_by_me is by_drop
     assert s.connection.failed_by_me
     assert len(s.events("failed")) == 1
     s.feed(frames((1, b"later"), masked=True))
@@ -403,7 +404,7 @@ def test_violation_while_closing_drops():
     s.out()
     s.feed(b"\xff\xff")
     assert s.out() == b""
-    assert s.ending == "close"
+    assert s.ending == "half_close"
 
 
 def test_drop_and_loss():

@@ -24,7 +24,7 @@ from autobahn.websocket.sending import Sender
 DRAIN_TIMEOUT = 10.0
 """Seconds for the last octets to leave after an orderly close; then the TCP connection is aborted."""
 LINGER_TIMEOUT = 1.0
-"""Seconds for a refused client to take its answer and go."""
+"""Seconds for a peer that is refused or failed to take what we sent last and go."""
 
 
 class State(enum.IntEnum):
@@ -216,8 +216,8 @@ class Connection:
     def fail(self, code: int, reason: str) -> None:
         """Fails the connection (RFC 6455 7.1.7): close frame with `code` and `reason`, nothing is read any more.
 
-        With `failByDrop` the TCP connection is closed right behind it; else the peer gets `closeHandshakeTimeout`
-        seconds to answer. Before the connection is open the opening handshake fails instead.
+        With `failByDrop` FIN follows at once, and the peer has a second to take the frame and go; else it gets
+        `closeHandshakeTimeout` seconds to answer. Before the connection is open the opening handshake fails instead.
         """
         if self.state is State.CONNECTING:
             self.fail_opening(HandshakeError(500, reason))
@@ -231,7 +231,11 @@ class Connection:
             self.closed_by_me = True
         options = self.options
         if options.failByDrop:
-            self._drop(reason)
+            self.dropped_by_me = True
+            self.not_clean_reason = f"I dropped the WebSocket TCP connection: {reason}"
+            # Not close(): with unread octets that would be a reset, which takes our close frame away with it.
+            self.sink.half_close()
+            self.sink.set_timeout(LINGER_TIMEOUT, self.sink.abort)
             return
         self.not_clean_reason = f"I failed the WebSocket connection: {reason}"
         self.sink.set_timeout(options.closeHandshakeTimeout or LINGER_TIMEOUT, self.close_timeout)
@@ -254,9 +258,13 @@ class Connection:
             return
         self._stop_reading()
         self.state = State.CLOSING
-        self._drop(reason)
+        self.dropped_by_me = True
+        if self.not_clean_reason is None:
+            self.not_clean_reason = f"I dropped the WebSocket TCP connection: {reason}"
         if abort:
             self.sink.abort()
+        else:
+            self._finish()
 
     def lost(self) -> tuple[bool, int | None, str | None]:
         """The TCP connection is gone: state is CLOSED. The arguments for `onClose`: (wasClean, code, reason)."""
@@ -306,12 +314,6 @@ class Connection:
         if self.reader is not None:
             self.reader.stop()
             self.reader = None
-
-    def _drop(self, reason: str) -> None:
-        self.dropped_by_me = True
-        if self.not_clean_reason is None:
-            self.not_clean_reason = f"I dropped the WebSocket TCP connection: {reason}"
-        self._finish()
 
     def _finish(self) -> None:
         self.sink.close()
