@@ -17,11 +17,12 @@ else:
                 Extension(
                     "autobahn.websocket._frames",
                     ["src/autobahn/websocket/_frames.pyx"],
-                    optional=True,  # no compiler: the Python twin serves
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
             ],
             language_level=3,
         )
+        for extension in extensions:  # set afterwards: cythonize makes Extension objects of its own
+            extension.optional = True  # no compiler: the Python twin serves
 
 setup(ext_modules=extensions)
