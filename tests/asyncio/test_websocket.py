@@ -350,6 +350,59 @@ async def test_errors_in_the_client_while_opening(is_async, where):
             assert world.server.log[-1] == ("close", True, 1011, "onConnect failed")
 
 
+@pytest.mark.parametrize("outcome", [None, ValueError("late")])
+async def test_the_client_goes_while_on_connect_decides(outcome, loop_name):
+    class Slow(Server):
+        async def onConnect(self, request):
+            self.log.append("connect")
+            await self.is_closed
+            if outcome is not None:
+                raise outcome
+
+    async with World(Slow) as world:
+        client = await world.connect()
+        await until(lambda: world.made and world.server.log)
+        client.dropConnection(abort=True)
+        await world.ended()
+        await asyncio.sleep(0)
+        assert [e if isinstance(e, str) else e[:3] for e in world.server.log] == ["connect", ("close", False, 1006)]
+        assert len(world.server.errors) == (0 if outcome is None else 1)
+
+
+async def test_the_connection_ends_while_the_client_decides(loop_name):
+    class Slow(Client):
+        async def onConnect(self, response):
+            self.dropConnection(abort=True)
+            await asyncio.sleep(0.01)
+
+    class Closing(Client):
+        async def onConnect(self, response):
+            self.sendClose(3000)
+
+    async with World() as world:
+        client = await world.connect(Slow)
+        await world.ended()
+        await asyncio.sleep(0.02)
+        assert [e if isinstance(e, str) else e[:3] for e in client.log] == ["connecting", ("close", False, 1006)]
+        client = await world.connect(Closing)
+        await world.ended()
+        assert client.log == ["connecting", ("close", True, 1000, None)]
+
+
+async def test_a_client_may_refuse_the_answer(caplog):
+    class Refusing(Client):
+        def onConnect(self, response):
+            raise ConnectionDeny(403, "not this one")
+
+    caplog.set_level(logging.INFO)
+    async with World() as world:
+        client = await world.connect(Refusing)
+        await world.ended()
+        assert client.errors == []
+        assert world.server.log[-1] == ("close", True, 1008, "not this one")
+        assert len(caplog.records) == 1
+
+
 async def test_connecting_request():
     class Asking(Client):
         def onConnecting(self, transport_details):

@@ -15,9 +15,9 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponseAccept,
     negotiate_client,
     negotiate_server,
-    parse_extensions,
 )
 from autobahn.websocket.errors import HandshakeError
+from autobahn.websocket.extensions import parse_extensions
 
 NAME = "permessage-deflate"
 

@@ -266,7 +266,7 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
             return
         if inspect.isawaitable(result):
             # What the server sends now waits in the kernel.
-            if self.transport is not None:
+            if self.transport is not None and not self.transport.is_closing():
                 self.transport.pause_reading()
             self._ws_spawn(result, "onConnect", self._ws_connected)
         else:

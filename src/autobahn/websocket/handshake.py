@@ -17,8 +17,8 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from autobahn.websocket import http
-from autobahn.websocket.compress import Extensions, parse_extensions
 from autobahn.websocket.errors import HandshakeError
+from autobahn.websocket.extensions import Extensions, parse_extensions
 from autobahn.websocket.types import ConnectionRequest, HeaderValue
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
