@@ -7,7 +7,7 @@ from typing import Any
 
 from autobahn.wamp import message
 from autobahn.wamp.declared import Endpoint, declared_endpoints, endpoint_of
-from autobahn.wamp.exception import ApplicationError, InvalidUriError, ProtocolError
+from autobahn.wamp.exception import ApplicationError, InvalidUriError, ProtocolError, TransportLost
 from autobahn.wamp.request import Publication, Subscription
 from autobahn.wamp.types import EventDetails, PublishOptions, SubscribeOptions
 from autobahn.wamp.uri import require_uri
@@ -49,11 +49,14 @@ class PubSub:
         else:
             raise TypeError(f"expected options of type PublishOptions, got {type(options).__name__}")
         require_uri(topic, "exact")
-        request_id, request = session._open_request(16)
-        session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
         if wire_options.get("acknowledge"):
+            request_id, request = session._open_request(16)
+            session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
             return request.future
-        session._requests.forget(request_id)
+        if session._transport is None:
+            raise TransportLost("expected a connected transport, got none")
+        request_id = session._requests.next_id()
+        session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
         return None
 
     def _on_published(self, msg: message.Published) -> None:

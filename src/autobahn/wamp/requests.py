@@ -52,12 +52,16 @@ class Requests:
         """A new session begins: ids count from 1 again."""
         self.last_id = 0
 
+    def next_id(self) -> int:
+        """The id of a request that nobody answers."""
+        self.last_id = request_id = self.last_id + 1 if self.last_id < MAX_ID else 1
+        return request_id
+
     def open(
         self, runtime: Any, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
     ) -> tuple[int, Request]:
         """A new request with the next id; ``on_cancel(id)`` is called when its waiter cancels the future."""
-        request_id = self.last_id + 1 if self.last_id < MAX_ID else 1
-        self.last_id = request_id
+        request_id = self.next_id()
         if on_cancel is None:
             future = runtime.create_future()
         else:
@@ -71,7 +75,7 @@ class Requests:
 
     def unsent(self, request_id: int) -> None:
         """Its message could not be sent: nothing is left of the request, not even a gap in the ids."""
-        del self._open[request_id]
+        self._open.pop(request_id, None)
         if self.last_id == request_id:
             self.last_id -= 1
 
