@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 
 import pytest
 
@@ -773,6 +774,55 @@ async def test_automatic_pings(loop_name):
         assert pongs[:3] == [(1, 16), (2, 16), (3, 16)]
         client.sendMessage(b"x")
         assert await client.messages.get() == (b"x", False)
+
+
+async def test_traffic_counts_as_an_answer_to_an_automatic_ping(loop_name):
+    class Silent(Client):
+        def onPing(self, payload):
+            self.sendMessage(b"no pong, but alive")
+
+    async with World(Server, autoPingInterval=0.01, autoPingTimeout=0.05) as world:
+        client = await world.open(Silent)
+        for _ in range(3):
+            await world.server.messages.get()
+        assert client.state == client.STATE_OPEN
+    async with World(Server, autoPingInterval=0.01, autoPingTimeout=0.03, autoPingRestartOnAnyTraffic=False) as world:
+        await world.open(Silent)
+        await world.ended()
+        assert "ping timeout" in world.server.wasNotCleanReason
+
+
+async def test_a_stall_of_our_own_loop_is_not_the_peers_silence(loop_name):
+    async with World(Echo, autoPingInterval=0.02, autoPingTimeout=0.05) as world:
+        client = await world.open()
+        await until(lambda: world.server._ws_keep_alive._payload)
+        time.sleep(0.3)
+        await asyncio.sleep(0.1)
+        client.sendMessage(b"x")
+        assert await client.messages.get() == (b"x", False)
+
+
+async def test_refusing_by_hand():
+    class Refusing(Server):
+        def onConnect(self, request):
+            self.seen = (self.http_request_host, self.websocket_protocols, self.websocket_origin)
+            self.seen += (self.websocket_extensions,)
+            self.sendHttpErrorResponse(410, "gone", {"X": "y"})
+
+    async with World(Refusing) as world:
+        client = await world.connect()
+        await world.ended()
+        assert "[410]: gone" in client.wasNotCleanReason
+        assert world.server.seen == ("127.0.0.1", [], "", [])
+
+    class Failing(Client):
+        def onConnecting(self, transport_details):
+            self.failHandshake("not today")
+
+    async with World() as world:
+        client = await world.connect(Failing)
+        await world.ended()
+        assert client.wasNotCleanReason == "not today"
 
 
 async def test_limit_of_connections_and_forwarded_peer():

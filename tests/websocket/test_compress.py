@@ -61,10 +61,10 @@ def test_malformed_extensions_are_refused(text):
     ],
 )
 def test_s9_s10_linear_time(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(HandshakeError):
         parse_extensions(text)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 1  # quadratic would be minutes
 
 
 @given(st.text(alphabet='ab ;,="\\\t1', max_size=60))
