@@ -78,6 +78,7 @@ def run(wanted: list[str], cells: list[str], rounds: int, seconds: float, uvloop
     print(f"\n{harness.machine()}; {', '.join(f'{k} {v}' for k, v in versions.items() if v)}")
     data = {"machine": harness.machine(), "versions": versions, "loop": loop, "base": BASE, "cells": results}
     harness.save(f"echo-{loop}", data)
+    harness.require(wanted, names)
 
 
 def main(argv: list[str] | None = None) -> None:

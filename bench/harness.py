@@ -244,6 +244,13 @@ class Line(msgspec.Struct):
     rounds: int
 
 
+def require(wanted: list[str], ready: list[str]) -> None:
+    """Ends the program with a message when our own side did not run; a missing peer was already told."""
+    missing = [name for name in wanted if name.startswith("ours") and name not in ready]
+    if missing:
+        raise SystemExit(f"did not run: {', '.join(missing)}")
+
+
 def summarize(samples: dict[str, list[Sample | None]], base: str) -> dict[str, Line]:
     """Medians; the ratio is cost of this to cost of the base, round by round."""
     lines = {}
