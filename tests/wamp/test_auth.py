@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from autobahn.wamp import auth
-from autobahn.wamp.auth import AuthWampCra, compute_wcs, create_authenticator, derive_key
-from autobahn.wamp.types import Challenge
+from autobahn.wamp.auth import AuthWampCra, compute_wcs, create_authenticator, derive_key, helpers
+from autobahn.wamp.types import Challenge, TransportDetails
 
 CRA = json.loads((Path(__file__).parent.parent / "vectors" / "crypto.json").read_text())["wampcra"]
 
@@ -75,10 +75,56 @@ def test_wrong_settings(name: str, kwargs: dict[str, Any], text: str) -> None:
         create_authenticator(name, **kwargs)
 
 
-@pytest.mark.parametrize("name", ["cryptosign", "cryptosign-proxy", "scram"])
-def test_methods_of_a_later_release_say_so(name: str) -> None:
-    with pytest.raises(NotImplementedError, match="later release"):
-        create_authenticator(name)
+def test_S39_a_challenge_that_costs_minutes_is_refused() -> None:
+    authenticator = AuthWampCra(authid="peter", secret="s")
+    extra = {"challenge": "x", "salt": "s", "iterations": 10**7, "keylen": 1024}
+    with pytest.raises(RuntimeError, match="that can be answered"):
+        authenticator.on_challenge(None, Challenge("wampcra", extra))
+
+
+async def test_secrets_may_be_callables_asked_anew() -> None:
+    asked: list[int] = []
+
+    def plain() -> str:
+        asked.append(1)
+        return f"secret{len(asked)}"
+
+    async def later() -> str:
+        return plain()
+
+    ticket = create_authenticator("ticket", ticket=plain)
+    assert [ticket.on_challenge(None, Challenge("ticket")) for _ in range(2)] == ["secret1", "secret2"]
+    assert await create_authenticator("ticket", ticket=later).on_challenge(None, Challenge("ticket")) == "secret3"
+    for secret in (plain, later):
+        cra = create_authenticator("wampcra", authid="joe", secret=secret)
+        outcome = cra.on_challenge(None, Challenge("wampcra", {"challenge": "{}"}))
+        answer = await outcome if secret is later else outcome
+        assert answer == compute_wcs(f"secret{len(asked)}", "{}").decode()
+
+
+class Session:
+    """As much of a session as an authenticator looks at."""
+
+    def __init__(self, **details: Any) -> None:
+        self.transport = type("T", (), {"transport_details": TransportDetails(**details)})()
+
+
+@pytest.mark.parametrize(
+    ("details", "warned"),
+    [
+        ({"is_secure": False, "peer": "tcp4:10.0.0.1:8080"}, True),
+        ({"is_secure": True, "peer": "tcp4:10.0.0.1:8080"}, False),
+        ({"is_secure": False, "peer": "tcp4:127.0.0.1:8080"}, False),
+        ({"is_secure": False, "peer": "unix:/tmp/x"}, False),
+        ({}, False),
+    ],
+)
+def test_T_TKT_4_a_ticket_in_clear_is_warned_of(
+    details: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = create_authenticator("ticket", authid="joe", ticket="t")
+    assert ticket.on_challenge(Session(**details), Challenge("ticket")) == "t"
+    assert ("unencrypted" in caplog.text) is warned
 
 
 def test_helpers() -> None:
@@ -94,9 +140,9 @@ def test_helpers() -> None:
 
 def test_totp(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # RFC 6238, appendix B
-    monkeypatch.setattr(auth.time, "time", lambda: 59.0)
+    monkeypatch.setattr(helpers.time, "time", lambda: 59.0)
     assert auth.compute_totp(secret) == "287082"
-    monkeypatch.setattr(auth.time, "time", lambda: 1111111109.0)
+    monkeypatch.setattr(helpers.time, "time", lambda: 1111111109.0)
     assert auth.compute_totp(secret) == "081804"
     assert all(auth.check_totp(secret, auth.compute_totp(secret, i)) for i in (-1, 0, 1))
     assert not auth.check_totp(secret, auth.compute_totp(secret, 2))

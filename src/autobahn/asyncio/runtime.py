@@ -75,6 +75,10 @@ class AsyncioRuntime:
         """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
         return self.loop.call_later(delay, callback, *args)
 
+    def run_blocking(self, fn: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run ``fn`` in a thread of the loop's executor; a future of its result."""
+        return self.loop.run_in_executor(None, fn)
+
     def report(self, message: str, exc: BaseException | None = None, **context: Any) -> None:
         """Log an error of user code once, with its traceback and where it happened.
 

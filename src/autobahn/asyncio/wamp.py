@@ -7,8 +7,9 @@ from typing import Any
 from autobahn.asyncio.runner import ApplicationRunner
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.log import Log
-from autobahn.wamp.session import ClientSession
-from autobahn.wamp.types import ComponentConfig
+from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.session import ClientSession, settle
+from autobahn.wamp.types import CloseDetails, ComponentConfig
 
 __all__ = ("ApplicationRunner", "ApplicationSession", "ApplicationSessionFactory", "Session")
 
@@ -70,6 +71,29 @@ class Session(ApplicationSession):
     def onConnect(self) -> Any:
         if not self._authenticators:
             return self.on_connect()
+        try:
+            steps = [prepare(self) for a in self._authenticators.values() if (prepare := getattr(a, "prepare", None))]
+        except Exception as exc:
+            return self._cannot_authenticate(exc)
+        if waiting := [step for step in steps if step is not None]:
+            return self._join_prepared(waiting)
+        return self._join_authenticated()
+
+    async def _join_prepared(self, waiting: list[Any]) -> None:
+        try:
+            await self._runtime.gather(*waiting)
+        except Exception as exc:
+            self._cannot_authenticate(exc)
+        else:
+            self._join_authenticated()
+
+    def _cannot_authenticate(self, exc: Exception) -> None:
+        """There is no HELLO to send: a secret could not be got. The session ends as a refused one does."""
+        self._user_error(exc, "Authentication failed")
+        self._end(CloseDetails(ApplicationError.CANNOT_AUTHENTICATE, str(exc)))
+
+    def _join_authenticated(self) -> None:
+        """HELLO offers all authenticators."""
         authextra: dict[str, Any] = {}
         authid = authrole = None
         for authenticator in self._authenticators.values():
@@ -83,7 +107,6 @@ class Session(ApplicationSession):
             authrole=authrole,
             authextra=authextra or None,
         )
-        return None
 
     def onChallenge(self, challenge: Any) -> Any:
         try:
@@ -95,13 +118,16 @@ class Session(ApplicationSession):
             ) from None
         return authenticator.on_challenge(self, challenge)
 
-    def onWelcome(self, welcome: Any) -> Any:
-        authenticator = self._authenticators.get(welcome.details.get("authmethod"))
+    async def onWelcome(self, welcome: Any) -> Any:
+        method = welcome.details.get("authmethod")
+        authenticator = self._authenticators.get(method)
+        if authenticator is None and any(getattr(a, "verifies_router", False) for a in self._authenticators.values()):
+            return f"expected a method by which the router proves itself, got {method}"
         if authenticator is not None:
-            refusal = authenticator.on_welcome(self, welcome.details.get("authextra"))
+            refusal = await settle(authenticator.on_welcome(self, welcome.details.get("authextra")))
             if refusal is not None:
                 return refusal
-        return self.on_welcome(welcome)
+        return await settle(self.on_welcome(welcome))
 
     def onJoin(self, details: Any) -> Any:
         return self.on_join(details)

@@ -6,7 +6,7 @@ knows no event loop (house plan 3.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 
@@ -34,6 +34,9 @@ class Runtime(Protocol):
 
     def call_later(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
         """``fn`` is called after ``delay`` seconds, unless the handle is cancelled."""
+
+    def run_blocking(self, fn: Callable[[], Any]) -> Awaitable[Any]:
+        """``fn`` runs where the loop does not wait for it; an awaitable of its result."""
 
     def report(self, message: str, exc: BaseException | None = None, **context: Any) -> None:
         """An error of user code is logged once, with traceback and context."""

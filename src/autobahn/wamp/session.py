@@ -249,7 +249,7 @@ class ClientSession:
         self.join(self.config.realm or "")
 
     def onChallenge(self, challenge: Challenge) -> Any:
-        """Answer an authentication challenge with the signature (str or bytes)."""
+        """Answer an authentication challenge with the signature (str or bytes), or with ``(signature, extra)``."""
         raise RuntimeError(
             f'the router asks for authentication by "{challenge.method}", but onChallenge is not overridden'
         )
@@ -381,7 +381,8 @@ class ClientSession:
 
     async def _challenged(self, challenge: Challenge) -> None:
         try:
-            signature = await settle(self.onChallenge(challenge))
+            answer = await settle(self.onChallenge(challenge))
+            signature, extra = answer if isinstance(answer, tuple) else (answer, {})
             if isinstance(signature, bytes):
                 signature = signature.decode("utf-8")
             if not isinstance(signature, str):
@@ -391,7 +392,7 @@ class ClientSession:
             self._refuse(f"{exc}")
             return
         if self._state is State.ESTABLISHING:
-            self._transport.send(message.Authenticate(signature, {}))
+            self._transport.send(message.Authenticate(signature, extra))
 
     def _refuse(self, text: str) -> None:
         """End the opening session from our side with ABORT."""
