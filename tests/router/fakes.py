@@ -13,6 +13,14 @@ FEATURES = {
     "publisher": {},
     "subscriber": {},
 }
+CALLER = ("call_canceling", "progressive_call_results", "progressive_call_invocations", "payload_passthru_mode")
+CALLEE = (*CALLER, "call_timeout", "call_reroute", "registration_revocation")
+EVERYTHING = {
+    "caller": {"features": dict.fromkeys(CALLER, True)},
+    "callee": {"features": dict.fromkeys(CALLEE, True)},
+    "publisher": {"features": {"payload_passthru_mode": True}},
+    "subscriber": {"features": {"payload_passthru_mode": True, "subscription_revocation": True}},
+}
 PLAIN = {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}
 
 

@@ -234,20 +234,6 @@ def test_undefined_and_unknown_call_options(router, pair):
     assert callee.one(m.Invocation).details == {}
 
 
-@pytest.mark.parametrize(
-    ("options", "uri"),
-    [
-        ({"invoke": "roundrobin"}, "wamp.error.option_not_allowed"),
-        ({"disclose_caller": True}, "wamp.error.option_not_allowed"),
-    ],
-)
-def test_register_options_that_are_not_served(router, options, uri):
-    (link,) = joined(router, 1)
-    link.say(m.Register(1, options, "com.p"))
-    assert error_of(link, 64, 1, uri)
-    link.register("com.p", invoke="single", disclose_caller=False, match=None)
-
-
 @pytest.mark.parametrize("options", [{"match": "regex"}, {"invoke": "sometimes"}, {"disclose_caller": 1}])
 def test_register_options_that_do_not_exist(router, options):
     (link,) = joined(router, 1)

@@ -49,20 +49,36 @@ def test_T_FEAT_1_welcome_golden(router):
         "authprovider": "static",
         "roles": {
             "broker": {
-                "features": {
-                    "pattern_based_subscription": True,
-                    "publisher_exclusion": True,
-                    "publisher_identification": True,
-                    "subscriber_blackwhite_listing": True,
-                }
+                "features": dict.fromkeys(
+                    [
+                        "event_retention",
+                        "pattern_based_subscription",
+                        "payload_passthru_mode",
+                        "publisher_exclusion",
+                        "publisher_identification",
+                        "subscriber_blackwhite_listing",
+                        "subscription_revocation",
+                        "x_acknowledged_event_delivery",
+                    ],
+                    True,
+                )
             },
             "dealer": {
-                "features": {
-                    "call_canceling": True,
-                    "caller_identification": True,
-                    "pattern_based_registration": True,
-                    "progressive_call_results": True,
-                }
+                "features": dict.fromkeys(
+                    [
+                        "call_canceling",
+                        "call_reroute",
+                        "caller_identification",
+                        "pattern_based_registration",
+                        "payload_passthru_mode",
+                        "progressive_call_invocations",
+                        "progressive_call_results",
+                        "registration_revocation",
+                        "sharded_registration",
+                        "shared_registration",
+                    ],
+                    True,
+                )
             },
         },
     }

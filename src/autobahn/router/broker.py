@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from autobahn.router.config import RealmOptions
 from autobahn.router.delivery import Delivery, post
+from autobahn.router.history import Entry, History
 from autobahn.router.ids import GlobalIds
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
+    PASSTHRU,
+    Options,
     audience,
+    carried,
+    check_limit,
     check_uri,
     check_writable,
+    disclose,
+    is_disclosed,
     is_reserved,
-    refuse_passthru,
+    passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, Subscription
+from autobahn.router.retention import Retained, Retention
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.message import (
     EventReceived,
@@ -27,21 +36,47 @@ from autobahn.wamp.message import (
     Unsubscribed,
 )
 
-FEATURES = (
-    "pattern_based_subscription",
-    "publisher_exclusion",
-    "publisher_identification",
-    "subscriber_blackwhite_listing",
-)
+ACKNOWLEDGED_DELIVERY = "x_acknowledged_delivery"
+
+
+class Terms:
+    """What the options of one PUBLISH, and the realm, say about the event."""
+
+    __slots__ = ("acknowledge", "audience", "details", "exclude_me", "retain", "uses_passthru")
+
+    def __init__(self, publisher: Peer, options: Options, realm: RealmOptions) -> None:
+        ppt = passthru(publisher, "publisher", 16, options)
+        self.uses_passthru = bool(ppt)
+        self.acknowledge = bool(options.get("acknowledge"))
+        self.exclude_me = options.get("exclude_me") is not False
+        self.retain = bool(options.get("retain"))
+        self.audience = audience(options)
+        self.details: Options = {**carried(options), **ppt}  # of EVENT
+        if is_disclosed(realm.disclose_publisher, options):
+            disclose(self.details, "publisher", publisher)
+        if realm.trustlevels is not None:
+            self.details["trustlevel"] = realm.trustlevels.get(publisher.authrole, 0)
+        if options.get(ACKNOWLEDGED_DELIVERY):
+            self.details[ACKNOWLEDGED_DELIVERY] = True
 
 
 class Broker:
     """The subscriptions of a realm. Every message a client may send to it is a method ``(peer, message)``."""
 
-    def __init__(self, delivery: Delivery, ids: GlobalIds, observers: list[RealmObserver]) -> None:
-        self.subscriptions: PatternMap[Subscription] = PatternMap()
+    def __init__(
+        self,
+        delivery: Delivery,
+        ids: GlobalIds,
+        observers: list[RealmObserver],
+        options: RealmOptions | None = None,
+    ) -> None:
+        self.options = options = options if options is not None else RealmOptions()
+        by_component = options.prefix_match == "uri-component"
+        self.subscriptions: PatternMap[Subscription] = PatternMap(by_component)
+        self.retention = Retention(options.max_retained, by_component)
+        is_governed = options.trustlevels is not None or options.disclose_publisher == "always"
         self.table: dict[int, Any] = {
-            16: self.publish,
+            16: self.publish_governed if is_governed else self.publish,
             32: self.subscribe,
             34: self.unsubscribe,
             337: self.event_received,
@@ -50,31 +85,63 @@ class Broker:
         self._ids = ids
         self._observers = observers
         self._last_id = 0
+        for topic in options.history:
+            check_uri(topic.uri, topic.match, options.strict_uris)
+            self._add(topic.match, topic.uri).history = History(topic.limit)
+
+    def features(self) -> dict[str, bool]:
+        """What WELCOME announces for the broker."""
+        return {
+            **({"event_history": True} if self.options.history else {}),
+            "event_retention": True,
+            "pattern_based_subscription": True,
+            PASSTHRU: True,
+            **({"publication_trustlevels": True} if self.options.trustlevels is not None else {}),
+            "publisher_exclusion": True,
+            **({"publisher_identification": True} if self.options.disclose_publisher != "never" else {}),
+            "subscriber_blackwhite_listing": True,
+            "subscription_revocation": True,
+            "x_acknowledged_event_delivery": True,
+        }
 
     # ---- subscribing -----------------------------------------------------------------------------------
 
     def subscribe(self, peer: Peer, msg: Subscribe) -> None:
         """``peer`` gets the events of a topic or pattern, and SUBSCRIBED before any of them."""
-        match = EXACT
-        if msg.options:
-            match = msg.options.get("match") or EXACT
-        check_uri(msg.topic, match)
+        options = msg.options
+        match = options.get("match") or EXACT
+        check_uri(msg.topic, match, self.options.strict_uris)
         subscription = self.subscriptions.get(match, msg.topic)
-        created = subscription is None
+        added = subscription is None or peer not in subscription.subscribers
+        if added:
+            check_limit(len(peer.subscriptions), self.options.max_subscriptions, "subscriptions")
+        created = subscription is None or not subscription.subscribers
         if subscription is None:
-            self._last_id += 1
-            subscription = Subscription(self._last_id, msg.topic, match)
-            self.subscriptions.put(match, msg.topic, subscription)
-        added = peer not in subscription.subscribers
+            subscription = self._add(match, msg.topic)
         if added:
             subscription.subscribers[peer] = None
             peer.subscriptions[subscription.id] = subscription
         post(peer, Subscribed(msg.request, subscription.id))
+        if options.get("get_retained"):
+            self._deliver_retained(peer, subscription)
         if added:
             for observer in self._observers:
                 if created:
                     observer.subscription_created(peer, subscription)
                 observer.subscription_added(peer, subscription)
+
+    def _add(self, match: str, topic: str) -> Subscription:
+        self._last_id += 1
+        subscription = Subscription(self._last_id, topic, match)
+        self.subscriptions.put(match, topic, subscription)
+        return subscription
+
+    def _deliver_retained(self, peer: Peer, subscription: Subscription) -> None:
+        for event in self.retention.find(peer, subscription.match, subscription.topic):
+            details = {**event.details, "retained": True}
+            if subscription.match != EXACT:
+                details["topic"] = event.topic
+            event.publication.deliver(subscription.id, details, [peer])
 
     def unsubscribe(self, peer: Peer, msg: Unsubscribe) -> None:
         """``peer`` gets no event of that subscription any more."""
@@ -88,6 +155,16 @@ class Broker:
         post(peer, Unsubscribed(msg.request))
         self._notify_removed(peer, subscription, deleted)
 
+    def revoke(self, peer: Peer, subscription: Subscription, reason: str | None = None) -> None:
+        """The router takes ``subscription`` away from ``peer``, which holds it (WAMP "Subscription Revocation")."""
+        deleted = self._remove(peer, subscription)
+        if peer.announced("subscriber", "subscription_revocation"):
+            details: Options = {"subscription": subscription.id}
+            if reason is not None:
+                details["reason"] = reason
+            post(peer, Unsubscribed(0, details))
+        self._notify_removed(peer, subscription, deleted)
+
     def leave(self, peer: Peer) -> None:
         """``peer`` has no subscriptions any more."""
         while peer.subscriptions:
@@ -99,7 +176,8 @@ class Broker:
         del subscription.subscribers[peer]
         if subscription.subscribers:
             return False
-        self.subscriptions.remove(subscription.match, subscription.topic)
+        if subscription.history is None:
+            self.subscriptions.remove(subscription.match, subscription.topic)
         return True
 
     def _notify_removed(self, peer: Peer, subscription: Subscription, deleted: bool) -> None:
@@ -110,55 +188,74 @@ class Broker:
 
     # ---- publishing ------------------------------------------------------------------------------------
 
-    def publish(self, publisher: Peer, msg: Publish) -> None:
+    def publish(self, publisher: Peer, msg: Publish, terms: Terms | None = None, number: int = 0) -> None:
         """Every eligible subscriber has the event in its queue; then the publisher is answered if it asked.
 
         A subscriber whose subscriptions match several times gets one EVENT for each (WAMP "Pattern-based
-        Subscriptions"), all with the same publication id.
+        Subscriptions"), all with the same publication id: ``number``, if it is given.
         """
-        options = msg.options
         topic = msg.topic
-        if options:
-            refuse_passthru(16, options)
+        if msg.options and terms is None:
+            terms = Terms(publisher, msg.options, self.options)
         exact = self.subscriptions.exact.get(topic)
         if exact is None or is_reserved(topic):
-            check_writable(topic)
-        number = self._ids.next()
+            check_writable(publisher, topic, EXACT, self.options.strict_uris)
+        if not number:
+            number = self._ids.next()
         if self.subscriptions.has_patterns:
             subscriptions = self.subscriptions.every(topic)
         else:
             subscriptions = [] if exact is None else [exact]
+        if terms is not None:
+            self._publish_by(terms, publisher, msg, subscriptions, number)
+            return
         if subscriptions:
             publication = self._delivery.publication(msg, publisher.codec, number)
             for subscription in subscriptions:
-                details = _event_details(publisher, options, subscription, topic)
-                publication.deliver(subscription.id, details, _receivers(publisher, options, subscription))
-        if options and options.get("acknowledge"):
+                details: Options = {} if subscription.match == EXACT else {"topic": topic}
+                if subscription.history is not None:
+                    subscription.history.append(Entry(topic, publication, details, None, False))
+                receivers = list(subscription.subscribers)  # books may change while it is delivered
+                if publisher in subscription.subscribers:
+                    receivers.remove(publisher)
+                publication.deliver(subscription.id, details, receivers)
+
+    def publish_governed(self, publisher: Peer, msg: Publish) -> None:
+        """Like `publish`, in a realm that has something to say about every event."""
+        self.publish(publisher, msg, Terms(publisher, msg.options, self.options))
+
+    def _publish_by(
+        self, terms: Terms, publisher: Peer, msg: Publish, subscriptions: list[Subscription], number: int
+    ) -> None:
+        if subscriptions or terms.retain:
+            topic = msg.topic
+            publication = self._delivery.publication(msg, publisher.codec, number)
+            if terms.retain:
+                event = Retained(topic, publication, terms.details, terms.audience, terms.uses_passthru)
+                self.retention.keep(event)
+            for subscription in subscriptions:
+                details = dict(terms.details)
+                if subscription.match != EXACT:
+                    details["topic"] = topic
+                if subscription.history is not None:
+                    entry = Entry(topic, publication, details, terms.audience, terms.uses_passthru)
+                    subscription.history.append(entry)
+                publication.deliver(subscription.id, details, _receivers(publisher, terms, subscription))
+        if terms.acknowledge:
             post(publisher, Published(msg.request, number))
 
     def event_received(self, peer: Peer, msg: EventReceived) -> None:
-        """Nothing happens: the router does not ask for acknowledged delivery; some clients send it anyway."""
+        """The observers know; the publisher is told nothing (the specification has no message for it)."""
+        for observer in self._observers:
+            observer.event_received(peer, msg.publication)
 
 
-def _receivers(publisher: Peer, options: dict[str, Any], subscription: Subscription) -> list[Peer]:
+def _receivers(publisher: Peer, terms: Terms, subscription: Subscription) -> list[Peer]:
     """Who gets the event; a list of its own, because books may change while it is delivered."""
     receivers = list(subscription.subscribers)
-    if not options:
-        if publisher in subscription.subscribers:
-            receivers.remove(publisher)
-        return receivers
-    if options.get("exclude_me") is not False and publisher in subscription.subscribers:
+    if terms.exclude_me and publisher in subscription.subscribers:
         receivers.remove(publisher)
-    chosen = audience(options)
+    if terms.uses_passthru:
+        receivers = [peer for peer in receivers if peer.announced("subscriber", PASSTHRU)]
+    chosen = terms.audience
     return receivers if chosen is None else [peer for peer in receivers if chosen.admits(peer)]
-
-
-def _event_details(publisher: Peer, options: dict[str, Any], subscription: Subscription, topic: str) -> dict[str, Any]:
-    details: dict[str, Any] = {}
-    if subscription.match != EXACT:
-        details["topic"] = topic
-    if options and options.get("disclose_me"):
-        details["publisher"] = publisher.id
-        details["publisher_authid"] = publisher.authid
-        details["publisher_authrole"] = publisher.authrole
-    return details

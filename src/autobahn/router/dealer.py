@@ -5,121 +5,94 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from autobahn.router.delivery import ERROR_FOR, INVOCATION_FOR, RESULT_FOR, decoded, post
+from autobahn.router.calls import NOBODY, UNAVAILABLE, Desk, fail, interrupt
+from autobahn.router.config import RealmOptions
+from autobahn.router.delivery import ERROR_FOR, INVOCATION_FOR, RESULT_FOR, decoded
 from autobahn.router.ids import following
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
-    check_register,
+    FEATURE_NOT_SUPPORTED,
+    PASSTHRU,
+    Options,
+    carried,
+    check_limit,
     check_uri,
-    check_writable,
     is_reserved,
-    refuse_passthru,
+    passthru,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, PendingCall, Registration
+from autobahn.router.registrations import Registrar
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SerializationError, TransportLost
 from autobahn.wamp.lifecycle import check_error
-from autobahn.wamp.message import (
-    Call,
-    Cancel,
-    Error,
-    Interrupt,
-    Invocation,
-    Register,
-    Registered,
-    Result,
-    Unregister,
-    Unregistered,
-    Yield,
-)
+from autobahn.wamp.message import Call, Cancel, Error, Invocation, Result, Yield
+from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.uri import is_valid
 
 log = logging.getLogger("autobahn.router")
 
-FEATURES = (
-    "call_canceling",
-    "caller_identification",
-    "pattern_based_registration",
-    "progressive_call_results",
-)
+_SIMPLE_OPTIONS = frozenset({"receive_progress"})  # a call with only these goes the short way
 
 
 class Dealer:
-    """The registrations of a realm, and the calls in flight.
+    """The calls in flight, and the registrations they go to.
 
     Every message a client may send to it is one method ``(peer, message)``. The book of a call is its
     `PendingCall`, which stands with its caller and its callee until the call is answered.
     """
 
-    def __init__(self, observers: list[RealmObserver]) -> None:
-        self.registrations: PatternMap[Registration] = PatternMap()
+    def __init__(
+        self, observers: list[RealmObserver], options: RealmOptions | None = None, runtime: Runtime | None = None
+    ) -> None:
+        self.options = options = options if options is not None else RealmOptions()
+        self.desk = Desk(options, runtime)
+        self.registrar = Registrar(observers, options, self.desk.advance)
+        self.registrations: PatternMap[Registration] = self.registrar.book
+        self._runtime = runtime
+        is_governed = options.max_calls or options.max_call_timeout or options.trustlevels is not None
         self.table: dict[int, Any] = {
             8: self.error,
-            48: self.call,
+            48: self.call_governed if is_governed or options.disclose_caller == "always" else self.call,
             49: self.cancel,
-            64: self.register,
-            66: self.unregister,
+            64: self.registrar.register,
+            66: self.registrar.unregister,
             70: self.yielded,
         }
-        self._observers = observers
-        self._last_id = 0
 
-    # ---- registering -----------------------------------------------------------------------------------
-
-    def register(self, peer: Peer, msg: Register) -> None:
-        """``peer`` serves the procedure, and has REGISTERED before any INVOCATION of it."""
-        match = EXACT
-        if msg.options:
-            match = msg.options.get("match") or EXACT
-            check_register(msg.options)
-        check_writable(msg.procedure, match)
-        if self.registrations.get(match, msg.procedure) is not None:
-            raise ApplicationError(
-                ApplicationError.PROCEDURE_ALREADY_EXISTS,
-                f"a registration for {msg.procedure!r} exists (match {match}, invoke single)",
-            )
-        self._last_id += 1
-        registration = Registration(self._last_id, msg.procedure, match, peer)
-        self.registrations.put(match, msg.procedure, registration)
-        peer.registrations[registration.id] = registration
-        post(peer, Registered(msg.request, registration.id))
-        for observer in self._observers:
-            observer.registration_created(peer, registration)
-            observer.registration_added(peer, registration)
-
-    def unregister(self, peer: Peer, msg: Unregister) -> None:
-        """``peer`` does not serve that procedure any more; what was invoked before goes on."""
-        registration = peer.registrations.get(msg.registration)
-        if registration is None:
-            raise ApplicationError(
-                ApplicationError.NO_SUCH_REGISTRATION,
-                f"this session holds no registration {msg.registration}",
-            )
-        self._remove(peer, registration)
-        post(peer, Unregistered(msg.request))
-        self._notify_removed(peer, registration)
+    def features(self) -> dict[str, bool]:
+        """What WELCOME announces for the dealer."""
+        return {
+            "call_canceling": True,
+            "call_reroute": True,
+            **({"call_timeout": True} if self._runtime is not None else {}),
+            **({"call_trustlevels": True} if self.options.trustlevels is not None else {}),
+            **({"caller_identification": True} if self.options.disclose_caller != "never" else {}),
+            "pattern_based_registration": True,
+            PASSTHRU: True,
+            "progressive_call_invocations": True,
+            "progressive_call_results": True,
+            "registration_revocation": True,
+            "sharded_registration": True,
+            "shared_registration": True,
+        }
 
     def leave(self, peer: Peer) -> None:
         """Nothing of ``peer`` is left: no call of its own, no registration, no call that it was to answer."""
+        for number in peer.ended_streams:
+            del peer.calls[number]
+        peer.ended_streams.clear()
         for pending in list(peer.calls.values()):
-            pending.close()
+            if pending.callee is NOBODY:  # in a queue; must not move on when an endpoint becomes free
+                pending.close()
+        self.registrar.leave(peer)
+        for pending in list(peer.calls.values()):
             if pending.callee is not peer:
-                self._interrupt(pending, "killnowait")
-        while peer.registrations:
-            registration = next(iter(peer.registrations.values()))
-            self._remove(peer, registration)
-            self._notify_removed(peer, registration)
+                interrupt(pending, "killnowait")
+            pending.close()
+        peer.calls.clear()
+        peer.ended_streams.clear()
         for pending in list(peer.invocations.values()):
-            self._fail(pending, ApplicationError.CANCELED, "the callee has left")
-
-    def _remove(self, peer: Peer, registration: Registration) -> None:
-        del peer.registrations[registration.id]
-        self.registrations.remove(registration.match, registration.procedure)
-
-    def _notify_removed(self, peer: Peer, registration: Registration) -> None:
-        for observer in self._observers:
-            observer.registration_removed(peer, registration)
-            observer.registration_deleted(peer, registration)
+            fail(pending, ApplicationError.CANCELED, "the callee has left")
 
     # ---- calling ---------------------------------------------------------------------------------------
 
@@ -128,17 +101,20 @@ class Dealer:
         procedure = msg.procedure
         request = msg.request
         if request in caller.calls:  # WAMP "Protocol Violations": an id in use is not the next one
-            raise ProtocolError(f"expected a new request id for CALL, got {request}, whose call is in flight")
+            self.desk.proceed(caller, msg)
+            return
         registration = self.registrations.exact.get(procedure)
         if registration is None:
             registration = self._find(procedure)
         callee = registration.callee
         options = msg.options
-        details: dict[str, Any] = {}
+        if callee is None or (options and not _SIMPLE_OPTIONS.issuperset(options)):
+            self.desk.start(caller, msg, registration)
+            return
+        details: Options = {}
         progressive = False
-        if options:
-            refuse_passthru(48, options)
-            progressive = _invocation_details(details, caller, callee, options)
+        if options and options.get("receive_progress") and callee.announced("callee", "progressive_call_results"):
+            details["receive_progress"] = progressive = True
         if registration.match != EXACT:
             details["procedure"] = procedure
         serial = following(callee.last_invocation)
@@ -160,12 +136,21 @@ class Dealer:
                 ApplicationError.INVALID_ARGUMENT, f"the arguments cannot be carried to the callee: {exc}"
             ) from exc
 
+    def call_governed(self, caller: Peer, msg: Call) -> None:
+        """Like `call`, in a realm that has something to say about every call."""
+        if msg.request in caller.calls:
+            self.desk.proceed(caller, msg)
+            return
+        check_limit(len(caller.calls) - len(caller.ended_streams), self.options.max_calls, "calls in flight")
+        registration = self.registrations.exact.get(msg.procedure)
+        self.desk.start(caller, msg, registration if registration is not None else self._find(msg.procedure))
+
     def _find(self, procedure: str) -> Registration:
         """The registration for ``procedure``, for which there is no exact one.
 
         A pattern never takes calls to the router's own procedures.
         """
-        check_uri(procedure)
+        check_uri(procedure, EXACT, self.options.strict_uris)
         registration = None if is_reserved(procedure) else self.registrations.best(procedure)
         if registration is None:
             raise ApplicationError(ApplicationError.NO_SUCH_PROCEDURE, f"no callee is registered for {procedure!r}")
@@ -183,11 +168,11 @@ class Dealer:
             mode = "skip"
         if mode == "kill":
             pending.canceled = True
-            self._interrupt(pending, mode)
+            interrupt(pending, mode)
             return
         if mode == "killnowait":
-            self._interrupt(pending, mode)
-        self._fail(pending, ApplicationError.CANCELED, "the caller has canceled the call")
+            interrupt(pending, mode)
+        fail(pending, ApplicationError.CANCELED, "the caller has canceled the call")
 
     # ---- answering -------------------------------------------------------------------------------------
 
@@ -197,86 +182,87 @@ class Dealer:
         if pending is None:
             _check_issued(callee, msg.request, "YIELD")
             return
-        details: dict[str, Any] = {}
+        details: Options = {}
+        progress = False
         if msg.options:
-            refuse_passthru(70, msg.options)
-            if msg.options.get("progress"):
-                if not pending.progressive or pending.canceled:
-                    log.debug("session %d: progressive result that nobody waits for dropped", callee.id)
-                    return
-                details["progress"] = True
+            progress = bool(msg.options.get("progress"))
+            if progress and (not pending.progressive or pending.canceled):
+                log.debug("session %d: progressive result that nobody waits for dropped", callee.id)
+                return
+            details = self._result_details(pending, 70, msg.options)
+            if callee.invocations.get(msg.request) is not pending:  # its caller could not have this result
+                return
         caller = pending.caller
         if caller.codec is callee.codec:
             result = RESULT_FOR[type(msg)](pending.request, details, msg.args, msg.kwargs)
         else:
             args, kwargs = decoded(msg, callee.codec)
             result = Result(pending.request, details, args, kwargs)
-        if not details:
+        if progress:
+            if pending.is_special:
+                self.desk.progressed(pending)
+        elif pending.is_special:
+            pending.close()
+        else:
             del callee.invocations[msg.request], caller.calls[pending.request]
         try:
             caller.send(result)
         except TransportLost:  # its onClose is on the way and clears the books
             pass
         except SerializationError as exc:
-            if details:  # the stream ends here, at both ends
-                self._interrupt(pending, "killnowait")
-            self._fail(
-                pending,
-                ApplicationError.INVALID_ARGUMENT,
-                f"the result cannot be carried to the caller: {exc}",
-            )
+            if progress:  # the stream ends here, at both ends
+                interrupt(pending, "killnowait")
+            fail(pending, ApplicationError.INVALID_ARGUMENT, f"the result cannot be carried to the caller: {exc}")
+
+    def _result_details(self, pending: PendingCall, code: int, options: Options) -> Options:
+        """RESULT.Details or ERROR.Details; the call is closed when the caller cannot have this payload.
+
+        The specification wants the callee to have an ERROR too, but names no request type that peers would accept:
+        an INTERRUPT ends its work if there is more to come.
+        """
+        ppt = passthru(pending.callee, "callee", code, options)
+        if ppt and not pending.caller.announced("caller", PASSTHRU):
+            if options.get("progress"):
+                interrupt(pending, "killnowait")
+            fail(pending, FEATURE_NOT_SUPPORTED, f"the result uses {PASSTHRU}, which the caller has not announced")
+            return {}
+        details = {**carried(options), **ppt}
+        if options.get("progress"):
+            details["progress"] = True
+        return details
 
     def error(self, callee: Peer, msg: Error) -> None:
         """The caller has the ERROR of its callee in its queue."""
         check_error("router", msg.request_type)
-        if msg.details:
-            refuse_passthru(8, msg.details)
         if not is_valid(msg.error):  # it would make the caller's end fail
             raise ProtocolError(f"expected a URI in ERROR, got {msg.error!r:.100}")
         pending = callee.invocations.get(msg.request)
         if pending is None:
             _check_issued(callee, msg.request, "ERROR")
             return
+        if msg.error == UNAVAILABLE and callee.announced("callee", "call_reroute") and self.desk.reroute(pending):
+            return
+        details: Options = {}
+        if msg.details:
+            details = self._result_details(pending, 8, msg.details)
+            if callee.invocations.get(msg.request) is not pending:
+                return
         caller = pending.caller
         if caller.codec is callee.codec:
-            error = ERROR_FOR[type(msg)](48, pending.request, {}, msg.error, msg.args, msg.kwargs)
+            error = ERROR_FOR[type(msg)](48, pending.request, details, msg.error, msg.args, msg.kwargs)
         else:
             args, kwargs = decoded(msg, callee.codec)
-            error = Error(48, pending.request, {}, msg.error, args, kwargs)
+            error = Error(48, pending.request, details, msg.error, args, kwargs)
         pending.close()
         try:
             caller.send(error)
         except TransportLost:
             pass
         except SerializationError as exc:
-            self._fail(pending, msg.error, f"the payload of the error cannot be carried to the caller: {exc}")
-
-    def _fail(self, pending: PendingCall, uri: str, text: str) -> None:
-        """``pending`` is out of the books and its caller has an ERROR with ``uri``."""
-        pending.close()
-        post(pending.caller, Error(48, pending.request, {}, uri, [text]))
-
-    def _interrupt(self, pending: PendingCall, mode: str) -> None:
-        """The callee is told that the call is canceled, if it announced that it understands."""
-        if pending.callee.announced("callee", "call_canceling"):
-            post(pending.callee, Interrupt(pending.serial, {"mode": mode}))
+            fail(pending, msg.error, f"the payload of the error cannot be carried to the caller: {exc}")
 
 
 def _check_issued(callee: Peer, serial: int, name: str) -> None:
     """A late answer is a race and dropped; one to an INVOCATION that never was is a violation."""
     if serial > callee.last_invocation:
         raise ProtocolError(f"expected {name} for an INVOCATION of this session, got one for {serial}, never issued")
-
-
-def _invocation_details(details: dict[str, Any], caller: Peer, callee: Peer, options: dict[str, Any]) -> bool:
-    """Fills ``details`` with what ``options`` ask for; True if progressive results are welcome."""
-    if options.get("progress"):  # WAMP "Progressive Call Invocations": the router has not announced them
-        raise ProtocolError("CALL is a progressive call invocation, which the router has not announced")
-    if options.get("disclose_me"):
-        details["caller"] = caller.id
-        details["caller_authid"] = caller.authid
-        details["caller_authrole"] = caller.authrole
-    if options.get("receive_progress") and callee.announced("callee", "progressive_call_results"):
-        details["receive_progress"] = True
-        return True
-    return False

@@ -30,6 +30,9 @@ class RealmObserver:
     def subscription_deleted(self, session: Peer, subscription: Subscription) -> None:
         """``session`` was the last subscriber."""
 
+    def event_received(self, session: Peer, publication: int) -> None:
+        """``session`` says that it has handled that event (it was asked to)."""
+
     def registration_created(self, session: Peer, registration: Registration) -> None:
         """``session`` is the first callee."""
 

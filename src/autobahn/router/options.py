@@ -15,27 +15,58 @@ from autobahn.wamp.lifecycle import name_of
 from autobahn.wamp.uri import is_valid
 
 OPTION_NOT_ALLOWED = "wamp.error.option_not_allowed"
+DISCLOSURE_NOT_ALLOWED = "wamp.error.option_disallowed.disclose_me"
+FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
+LIMIT_EXCEEDED = "autobahn.error.limit_exceeded"
+PASSTHRU = "payload_passthru_mode"
 
 Options = dict[str, Any]
 
+_PASSTHRU_KEYS = ("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid")
+_CARRIED_KEYS = ("forward_for", "transaction_hash")
 
-def refuse_passthru(code: int, options: Options) -> None:
-    """``options`` ask for nothing that the receiver of the payload would have to be told.
 
-    Payload passthru mode and its older form ``enc_algo`` were not announced; without their details the
-    receiver could not make sense of the payload.
+def passthru(sender: Peer, role: str, code: int, options: Options) -> Options:
+    """What a receiver has to be told of a payload that is passed through; empty for an ordinary payload.
+
+    The older form ``enc_algo`` is not announced, so that using it is a violation.
     """
-    if options.get("ppt_scheme") is not None or options.get("enc_algo") is not None:
-        raise ProtocolError(f"{name_of(code)} uses payload passthru mode, which was not announced")
+    if options.get("enc_algo") is not None:
+        raise ProtocolError(f"{name_of(code)} uses payload transparency (enc_algo), which was not announced")
+    if options.get("ppt_scheme") is None:
+        return {}
+    if not sender.announced(role, PASSTHRU):
+        raise ProtocolError(f"{name_of(code)} uses payload passthru mode, which the {role} has not announced")
+    return {key: options[key] for key in _PASSTHRU_KEYS if options.get(key) is not None}
 
 
-def check_register(options: Options) -> None:
-    """A REGISTER asks for nothing that this router does not serve."""
-    invoke = options.get("invoke")
-    if invoke is not None and invoke != "single":
-        raise ApplicationError(OPTION_NOT_ALLOWED, f"this router has no shared registrations (invoke={invoke!r})")
-    if options.get("disclose_caller"):
-        raise ApplicationError(OPTION_NOT_ALLOWED, "this router does not disclose callers for a registration")
+def carried(options: Options) -> Options:
+    """The options that travel on as they are."""
+    return {key: options[key] for key in _CARRIED_KEYS if options.get(key) is not None}
+
+
+def disclose(details: Options, who: str, peer: Peer) -> None:
+    """``details`` say who ``peer`` is; ``who``: "caller" or "publisher"."""
+    details[who] = peer.id
+    details[f"{who}_authid"] = peer.authid
+    details[f"{who}_authrole"] = peer.authrole
+
+
+def is_disclosed(policy: str, options: Options) -> bool:
+    """Whether the sender of a message with ``options`` is disclosed; refuses what the realm's policy forbids."""
+    if policy == "always":
+        return True
+    if not options.get("disclose_me"):
+        return False
+    if policy == "never":
+        raise ApplicationError(DISCLOSURE_NOT_ALLOWED, "this realm discloses nobody (disclose_me)")
+    return True
+
+
+def check_limit(held: int, limit: int | None, what: str) -> None:
+    """One more than ``held`` is within ``limit``."""
+    if limit is not None and held >= limit:
+        raise ApplicationError(LIMIT_EXCEEDED, f"expected at most {limit} {what} per session, got one more")
 
 
 def is_reserved(uri: str) -> bool:
@@ -43,16 +74,17 @@ def is_reserved(uri: str) -> bool:
     return uri.startswith("wamp.") or uri == "wamp"
 
 
-def check_uri(uri: str, match: str = EXACT) -> None:
+def check_uri(uri: str, match: str = EXACT, strict: bool = False) -> None:
     """``uri`` has the shape that a request with this match policy needs."""
-    if not is_valid(uri, match):
-        raise ApplicationError(ApplicationError.INVALID_URI, f"expected a valid URI (match {match}), got {uri!r:.300}")
+    if not is_valid(uri, match, strict):
+        kind = f"strict, match {match}" if strict else f"match {match}"
+        raise ApplicationError(ApplicationError.INVALID_URI, f"expected a valid URI ({kind}), got {uri!r:.300}")
 
 
-def check_writable(uri: str, match: str = EXACT) -> None:
-    """``uri`` is valid and a client may publish to it or register it."""
-    check_uri(uri, match)
-    if is_reserved(uri):
+def check_writable(peer: Peer, uri: str, match: str = EXACT, strict: bool = False) -> None:
+    """``uri`` is valid and ``peer`` may publish to it or register it: only the router's own sessions use ``wamp.``."""
+    check_uri(uri, match, strict)
+    if is_reserved(uri) and not peer.is_trusted:
         raise ApplicationError(ApplicationError.INVALID_URI, f"{uri!r} is reserved: the component 'wamp' is WAMP's own")
 
 
@@ -63,6 +95,11 @@ class Audience:
 
     def __init__(self, rules: list[tuple[str, bool, frozenset[Any]]]) -> None:
         self._rules = rules
+
+    @property
+    def names_sessions(self) -> bool:
+        """Whether a list of session ids is among the rules, which mean nothing to later sessions."""
+        return any(attribute == "id" for attribute, _, _ in self._rules)
 
     def admits(self, peer: Peer) -> bool:
         """In no exclude list and in every eligible list."""

@@ -42,9 +42,11 @@ class _Shape(Generic[T]):
 class PatternMap(Generic[T]):
     """Values by (match policy, URI), found again for a concrete URI."""
 
-    __slots__ = ("_lengths", "_prefixes", "_shapes", "exact", "has_patterns")
+    __slots__ = ("_by_component", "_lengths", "_prefixes", "_shapes", "exact", "has_patterns")
 
-    def __init__(self) -> None:
+    def __init__(self, by_component: bool = False) -> None:
+        """``by_component``: a prefix ends where a component ends, so that ``a.b`` does not match ``a.bc``."""
+        self._by_component = by_component
         self.exact: dict[str, T] = {}
         self.has_patterns = False  # while False, `exact` alone answers
         self._prefixes: dict[int, dict[str, T]] = {}
@@ -132,7 +134,7 @@ class PatternMap(Generic[T]):
     def _matching_patterns(self, uri: str) -> Iterator[T]:
         for negative in self._lengths:
             value = self._prefixes[-negative].get(uri[:-negative])
-            if value is not None:
+            if value is not None and (not self._by_component or _ends_component(uri, -negative)):
                 yield value
         parts = uri.split(".")
         for shape in self._shapes.get(len(parts), ()):
@@ -148,6 +150,21 @@ class PatternMap(Generic[T]):
         for shapes in self._shapes.values():
             for shape in shapes:
                 yield from shape.table.values()
+
+
+def _ends_component(uri: str, length: int) -> bool:
+    """Whether the first ``length`` characters of ``uri`` end with a component, or with the dot behind it."""
+    return not length or uri[length - 1] == "." or uri[length : length + 1] in ("", ".")
+
+
+def matches(match: str, pattern: str, uri: str, by_component: bool = False) -> bool:
+    """Whether this one ``pattern`` matches ``uri``."""
+    if match == EXACT:
+        return pattern == uri
+    if match == PREFIX:
+        return uri.startswith(pattern) and (not by_component or _ends_component(uri, len(pattern)))
+    mine, others = pattern.split("."), uri.split(".")
+    return len(mine) == len(others) and all(p in ("", u) for p, u in zip(mine, others, strict=True))
 
 
 def _fixed(parts: list[str]) -> tuple[bool, ...]:

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.router import broker, dealer
+from autobahn.router.broker import Broker
+from autobahn.router.config import RealmOptions
+from autobahn.router.dealer import Dealer
 from autobahn.router.delivery import Delivery
-from autobahn.router.ids import GlobalIds
+from autobahn.router.ids import GlobalIds, following
 from autobahn.router.observer import RealmObserver
 from autobahn.router.peer import Peer
+from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.lifecycle import name_of
+from autobahn.wamp.runtime import Runtime
 
-
-def welcome_roles() -> dict[str, Any]:
-    """WELCOME.Details.roles: what this router implements, no more."""
-    return {
-        "broker": {"features": dict.fromkeys(broker.FEATURES, True)},
-        "dealer": {"features": dict.fromkeys(dealer.FEATURES, True)},
-    }
+_REQUESTS = (16, 32, 34, 48, 64, 66)
 
 
 class Realm:
     """A name space in which sessions call and publish. Everything in it happens at once, nothing awaits."""
 
-    def __init__(self, name: str, ids: GlobalIds) -> None:
+    def __init__(
+        self, name: str, ids: GlobalIds, options: RealmOptions | None = None, runtime: Runtime | None = None
+    ) -> None:
         self.name = name
+        self.options = options = options if options is not None else RealmOptions()
         self.sessions: dict[int, Peer] = {}
         self.observers: list[RealmObserver] = []
         self.delivery = Delivery()
-        self.broker = broker.Broker(self.delivery, ids, self.observers)
-        self.dealer = dealer.Dealer(self.observers)
+        self.broker = Broker(self.delivery, ids, self.observers, options)
+        self.dealer = Dealer(self.observers, options, runtime)
         self.table: dict[int, Any] = {**self.broker.table, **self.dealer.table}  # code -> (peer, message)
+        if options.strict_request_ids:
+            for code in _REQUESTS:
+                self.table[code] = _in_sequence(code, self.table[code])
+
+    def welcome_roles(self) -> dict[str, Any]:
+        """WELCOME.Details.roles: what this router implements, no more."""
+        return {"broker": {"features": self.broker.features()}, "dealer": {"features": self.dealer.features()}}
 
     def join(self, peer: Peer) -> None:
         """``peer`` is a session of the realm; call `announce_join` once it has its WELCOME."""
@@ -49,5 +58,28 @@ class Realm:
             observer.session_left(peer)
 
     def is_empty(self) -> bool:
-        """No session, subscription, registration or call is in the books."""
-        return not self.sessions and not len(self.broker.subscriptions) and not len(self.dealer.registrations)
+        """No session, subscription, registration or call of a client is in the books."""
+        has_subscribers = any(subscription.subscribers for subscription in self.broker.subscriptions.values())
+        has_callees = any(
+            not endpoint.callee.is_trusted
+            for registration in self.dealer.registrations.values()
+            for endpoint in registration.endpoints
+        )
+        return not self.sessions and not has_subscribers and not has_callees
+
+
+def _in_sequence(code: int, serve: Any) -> Any:
+    """``serve`` for a realm with strict request ids: each request has the id after that of the one before.
+
+    A CALL whose id is taken goes on with a progressive call invocation, or is a violation for the dealer.
+    """
+
+    def check(peer: Peer, msg: Any) -> None:
+        number = following(peer.last_request)
+        if msg.request == number:
+            peer.last_request = number
+        elif code != 48 or msg.request not in peer.calls:
+            raise ProtocolError(f"expected {number} as the next request id, got {msg.request} in {name_of(code)}")
+        serve(peer, msg)
+
+    return check

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autobahn import __version__
+from autobahn.router.config import RealmOptions
 from autobahn.router.ids import GlobalIds
 from autobahn.router.realm import Realm
 from autobahn.router.session import Authenticator, RouterSession, anonymous
@@ -20,6 +21,7 @@ class Router:
 
     Args:
         realms: names of the realms that exist from the start.
+        realm_options: how realms behave for which `add_realm` says nothing else.
         auto_realms: an unknown realm is made when the first client asks for it (for development).
         agent: what WELCOME says about the software.
         runtime: gives time; without it no session has timeouts.
@@ -32,6 +34,7 @@ class Router:
         self,
         *,
         realms: Iterable[str] | None = ("realm1",),
+        realm_options: RealmOptions | None = None,
         auto_realms: bool = False,
         agent: str | None = None,
         runtime: Runtime | None = None,
@@ -39,6 +42,7 @@ class Router:
         goodbye_timeout: float = 5.0,
         authenticator: Authenticator = anonymous,
     ) -> None:
+        self.realm_options = realm_options if realm_options is not None else RealmOptions()
         self.auto_realms = auto_realms
         self.agent = agent if agent is not None else f"autobahn-asyncio/{__version__}"
         self.runtime = runtime
@@ -57,12 +61,12 @@ class Router:
         """How many sessions are joined to a realm."""
         return sum(len(realm.sessions) for realm in self.realms.values())
 
-    def add_realm(self, name: str) -> Realm:
-        """The realm ``name`` exists."""
+    def add_realm(self, name: str, options: RealmOptions | None = None) -> Realm:
+        """The realm ``name`` exists; ``options`` count when it is made by this call."""
         if not is_valid(name):
             raise ValueError(f"expected a URI as the name of a realm, got {name!r}")
         if name not in self.realms:
-            self.realms[name] = Realm(name, self.ids)
+            self.realms[name] = Realm(name, self.ids, options or self.realm_options, self.runtime)
         return self.realms[name]
 
     def find_realm(self, name: str) -> Realm | None:

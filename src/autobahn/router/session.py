@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from autobahn.router.delivery import post
 from autobahn.router.ids import random_authid
 from autobahn.router.peer import NO_FEATURES, ROLES, Peer, unattached
-from autobahn.router.realm import Realm, welcome_roles
+from autobahn.router.realm import Realm
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.lifecycle import State, check
 from autobahn.wamp.message import Abort, Error, Goodbye, Hello, Message, Welcome
@@ -173,7 +173,7 @@ class RouterSession(Peer):
         if realm is not None:
             realm.leave(self)
             self.id = 0
-            self.last_invocation = 0
+            self.last_invocation = self.last_request = 0
             self.features = NO_FEATURES
 
     def _close_link(self) -> None:
@@ -234,7 +234,7 @@ class RouterSession(Peer):
         self._state = State.ESTABLISHED
         realm.join(self)
         details = {
-            "roles": welcome_roles(),
+            "roles": realm.welcome_roles(),
             "agent": self._router.agent,
             "authid": self.authid,
             "authrole": self.authrole,
@@ -252,6 +252,8 @@ class RouterSession(Peer):
         if msg.code == 16 and msg.options.get("acknowledge") is not True:
             log.debug("session %d: publication refused: %s", self.id, exc.error_message())
             return
+        if msg.code == 48 and self._realm is not None:
+            self._realm.dealer.desk.refused(self, msg)
         post(self, Error(msg.code, msg.request, {}, exc.error, list(exc.args), exc.kwargs))
 
     # ---- time ------------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ _ID = _Rule("an id (int)", lambda v: type(v) is int and v >= 0)
 _IDS = _list_of(int)
 _MATCH = _one_of("exact", "prefix", "wildcard")
 _MODE = _one_of("skip", "kill", "killnowait")
+_NUMBER = _Rule("a number", lambda v: type(v) in (int, float))  # what is wrong with it is an ERROR, not a violation
 _COUNT = _Rule("an int, 0 or more", lambda v: type(v) is int and v >= 0)
 _CLIENT_ROLES = _Rule(
     "a dict of roles (publisher, subscriber, caller, callee), features being bool",
@@ -108,7 +109,7 @@ RULES: dict[int, _Rules] = {
     6: {"message": str, "resumable": bool},
     8: {**_PAYLOAD, **_CALLEE},
     16: {
-        **_PAYLOAD, "acknowledge": bool, "exclude_me": bool, "disclose_me": bool, "retain": bool,
+        **_PAYLOAD, "acknowledge": bool, "exclude_me": bool, "disclose_me": bool, "retain": bool, "x_acknowledged_delivery": bool,
         "exclude": _IDS, "exclude_authid": _list_of(str), "exclude_authrole": _list_of(str),
         "eligible": _IDS, "eligible_authid": _list_of(str), "eligible_authrole": _list_of(str),
         "rkey": str,
@@ -121,7 +122,7 @@ RULES: dict[int, _Rules] = {
     },
     48: {
         **_PAYLOAD, **_CALLER, "receive_progress": bool, "progress": bool, "disclose_me": bool,
-        "timeout": _COUNT, "rkey": str, "runmode": str,
+        "timeout": _NUMBER, "rkey": str, "runmode": str,
     },
     49: {**_FORWARD, "mode": _MODE},
     50: {**_PAYLOAD, **_CALLEE, "progress": bool},

@@ -1,0 +1,63 @@
+"""What may be set for a realm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Disclosure = Literal["ask", "always", "never"]
+Takeover = Literal["any", "role", "authid", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryTopic:
+    """Events of ``uri`` (a pattern, if ``match`` says so) are kept, the newest ``limit`` of them."""
+
+    uri: str
+    match: str = "exact"
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RealmOptions:
+    """How a realm behaves; the defaults are those of the specification and of its usual peers.
+
+    Args:
+        disclose_caller: who learns the caller of a call: whoever the client wants to ("ask"), every callee, nobody.
+        disclose_publisher: the same for the publisher of an event.
+        trustlevels: the trust level by role, 0 for roles that are not in it; None: no trust levels at all.
+        prefix_match: "string": the prefix ``a.b`` matches ``a.bc``; "uri-component": it does not.
+        max_call_timeout: milliseconds after which every call ends, also one without a timeout.
+        call_queue: how many calls may wait per registration while all its callees are at their concurrency limit;
+            the next one is refused.
+        force_reregister: whose registrations a session may take over: everybody's ("any"), those of sessions with its
+            authrole or authid ("role"), those of its authid, or nobody's.
+        strict_uris: components of URIs are made of a-z, 0-9 and _.
+        strict_request_ids: the ids of a client's requests must follow each other without gaps.
+        max_registrations: how many procedures one session may serve.
+        max_subscriptions: how many topics and patterns one session may subscribe to.
+        max_calls: how many calls one session may have in flight.
+        max_retained: how many topics may have a retained event.
+        max_testaments: how many testaments one session may leave.
+        meta_kill_roles: roles that may end sessions, registrations and subscriptions of others by the meta API; None:
+            all but ``anonymous``.
+        history: topics whose events are kept.
+    """
+
+    disclose_caller: Disclosure = "ask"
+    disclose_publisher: Disclosure = "ask"
+    trustlevels: Mapping[str, int] | None = None
+    prefix_match: Literal["string", "uri-component"] = "string"
+    max_call_timeout: int | None = None
+    call_queue: int = 0
+    force_reregister: Takeover = "role"
+    strict_uris: bool = False
+    strict_request_ids: bool = False
+    max_registrations: int | None = None
+    max_subscriptions: int | None = None
+    max_calls: int | None = None
+    max_retained: int = 10_000
+    max_testaments: int = 100
+    meta_kill_roles: frozenset[str] | None = None
+    history: tuple[HistoryTopic, ...] = field(default=())

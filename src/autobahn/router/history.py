@@ -1,0 +1,140 @@
+"""Events that are kept to be asked for later (WAMP "Event History")."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from autobahn.router.delivery import Publication
+from autobahn.router.options import PASSTHRU, Audience, Options
+from autobahn.router.peer import Peer, timestamp
+from autobahn.wamp.exception import ApplicationError
+
+
+class Entry:
+    """One event of one subscription."""
+
+    __slots__ = ("audience", "details", "publication", "time", "topic", "uses_passthru")
+
+    def __init__(
+        self, topic: str, publication: Publication, details: Options, audience: Audience | None, uses_passthru: bool
+    ) -> None:
+        self.time = time.time()
+        self.topic = topic
+        self.publication = publication
+        self.details = details
+        self.audience = audience
+        self.uses_passthru = uses_passthru
+
+    def is_for(self, peer: Peer) -> bool:
+        """Whether ``peer`` may have it: the lists of authids and authroles hold for whoever asks."""
+        if self.uses_passthru and not peer.announced("subscriber", PASSTHRU):
+            return False
+        return self.audience is None or self.audience.admits(peer)
+
+    def event(self, subscription: int) -> dict[str, Any]:
+        """The entry as it is handed out."""
+        msg = self.publication.event(subscription, self.details, None)
+        event = {
+            "timestamp": timestamp(self.time),
+            "subscription": subscription,
+            "publication": msg.publication,
+            "details": {"topic": self.topic, **self.details},
+        }
+        if msg.args or msg.kwargs:
+            event["args"] = msg.args
+        if msg.kwargs:
+            event["kwargs"] = msg.kwargs
+        return event
+
+
+class History:
+    """The newest events of one subscription, in the order in which they came."""
+
+    def __init__(self, limit: int) -> None:
+        self._entries: deque[Entry] = deque(maxlen=limit)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def append(self, entry: Entry) -> None:
+        """``entry`` is the newest. Events for certain sessions are not kept: their ids will mean others later."""
+        if entry.audience is None or not entry.audience.names_sessions:
+            self._entries.append(entry)
+
+    def find(self, peer: Peer, filters: Options) -> list[Entry]:
+        """The events ``peer`` may have that pass all ``filters``; raises ``invalid_argument`` for a bad one."""
+        entries = list(self._entries)
+        first, last = _range(entries, filters)
+        tests = [_test(key, filters[key]) for key in filters if key in _TIMES or key == "topic"]
+        found = [e for e in entries[first:last] if e.is_for(peer) and all(test(e) for test in tests)]
+        if filters.get("reverse"):
+            found.reverse()
+        return found[: filters.get("limit")]
+
+
+_TIMES: dict[str, Callable[[float, float], bool]] = {
+    "from_time": lambda t, bound: t >= bound,
+    "after_time": lambda t, bound: t > bound,
+    "before_time": lambda t, bound: t < bound,
+    "until_time": lambda t, bound: t <= bound,
+}
+_POSITIONS = ("from_publication", "after_publication", "before_publication", "until_publication")
+FILTERS = frozenset({"reverse", "limit", "topic", *_TIMES, *_POSITIONS})
+
+
+def check_filters(filters: Options) -> Options:
+    """The filters that are set, with values of their types."""
+    filters = {key: value for key, value in filters.items() if value is not None}
+    for key, value in filters.items():
+        if key not in FILTERS:
+            raise _invalid(f"expected filters out of {', '.join(sorted(FILTERS))}, got {key!r:.100}")
+        if key == "reverse":
+            ok = type(value) is bool
+        elif key == "limit":
+            ok = type(value) is int and value > 0
+        elif key in _POSITIONS:
+            ok = type(value) is int
+        else:
+            ok = type(value) is str
+        if not ok:
+            raise _invalid(f"expected another value for {key}, got {value!r:.100}")
+    return filters
+
+
+def _range(entries: list[Entry], filters: Options) -> tuple[int, int]:
+    """The part of ``entries`` between the publications that are named."""
+    first, last = 0, len(entries)
+    for key in _POSITIONS:
+        if key not in filters:
+            continue
+        number = filters[key]
+        at = next((i for i, entry in enumerate(entries) if entry.publication.number == number), None)
+        if at is None:
+            raise _invalid(f"expected a publication in the history for {key}, got {number}")
+        if key in ("from_publication", "after_publication"):
+            first = max(first, at + (key == "after_publication"))
+        else:
+            last = min(last, at + (key == "until_publication"))
+    return first, last
+
+
+def _test(key: str, value: str) -> Callable[[Entry], bool]:
+    if key == "topic":
+        return lambda entry: entry.topic == value
+    holds = _TIMES[key]
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("it names no time zone")
+        bound = round(moment.timestamp(), 3)
+    except (ValueError, OverflowError) as exc:
+        raise _invalid(f"expected an RFC 3339 time for {key}, got {value!r:.100} ({exc})") from None
+    return lambda entry: holds(round(entry.time, 3), bound)  # compared as they are shown
+
+
+def _invalid(text: str) -> ApplicationError:
+    return ApplicationError(ApplicationError.INVALID_ARGUMENT, text)

@@ -1,0 +1,72 @@
+"""Retained events: what a late subscriber gets at once (WAMP "Event Retention")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.router.delivery import Publication
+from autobahn.router.options import PASSTHRU, Audience, Options
+from autobahn.router.patterns import EXACT, matches
+from autobahn.router.peer import Peer
+
+MAX_PER_TOPIC = 16
+
+
+class Retained:
+    """One publication that was published with ``retain``."""
+
+    __slots__ = ("audience", "details", "publication", "topic", "uses_passthru")
+
+    def __init__(
+        self, topic: str, publication: Publication, details: Options, audience: Audience | None, uses_passthru: bool
+    ) -> None:
+        self.topic = topic
+        self.publication = publication
+        self.details = details
+        self.audience = audience
+        self.uses_passthru = uses_passthru
+
+    def is_for(self, peer: Peer) -> bool:
+        """Whether ``peer`` would have got the event when it was published (had it not published it itself)."""
+        if self.uses_passthru and not peer.announced("subscriber", PASSTHRU):
+            return False
+        return self.audience is None or self.audience.admits(peer)
+
+
+class Retention:
+    """The retained events of a realm, by topic.
+
+    An event for everybody replaces all before it; one for a limited audience covers those before it only for
+    that audience. Of the latter, a topic keeps the last `MAX_PER_TOPIC`; too many topics push out the oldest.
+    """
+
+    def __init__(self, max_topics: int, by_component: bool) -> None:
+        self._topics: dict[str, list[Retained]] = {}  # in the order of their last event
+        self._max_topics = max_topics
+        self._by_component = by_component
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def keep(self, event: Retained) -> None:
+        """``event`` is the newest of its topic."""
+        events = self._topics.pop(event.topic, [])
+        if event.audience is None and not event.uses_passthru:
+            events.clear()
+        events.append(event)
+        self._topics[event.topic] = events[-MAX_PER_TOPIC:]
+        if len(self._topics) > self._max_topics:
+            del self._topics[next(iter(self._topics))]
+
+    def clear(self, topic: str) -> bool:
+        """Nothing is retained for ``topic`` any more; returns whether there was something."""
+        return self._topics.pop(topic, None) is not None
+
+    def find(self, peer: Peer, match: str, uri: str) -> list[Retained]:
+        """For each topic that ``uri`` matches, the newest event that is for ``peer``; the oldest event first."""
+        found: list[Any] = []
+        for topic in [uri] if match == EXACT else self._topics:
+            if match == EXACT or matches(match, uri, topic, self._by_component):
+                events = reversed(self._topics.get(topic, ()))
+                found.append(next((event for event in events if event.is_for(peer)), None))
+        return [event for event in found if event is not None]
