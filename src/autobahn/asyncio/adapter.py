@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overloa
 
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
-from autobahn.asyncio.transport import Outbox, Tasks, peer_string
+from autobahn.asyncio.transport import Outbox, Tasks, peer_string, shared_read_buffer
 from autobahn.exception import Disconnected
 from autobahn.log import Log
 from autobahn.websocket.connection import Connection, State
@@ -43,7 +43,7 @@ class _Detail(Generic[T]):
         return value
 
 
-class WebSocketAdapterProtocol(asyncio.Protocol):
+class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
     """What both roles share: callbacks to override, and what a program may call.
 
     Callbacks may be plain or `async`; their order is `onConnecting`/`onConnect`, `onOpen`, then `onMessage`,
@@ -106,6 +106,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
     _ws_connection: Connection | None = None
     _ws_loop: asyncio.AbstractEventLoop
     _ws_outbox: Outbox
+    _ws_buffer: memoryview
     _ws_tasks: Tasks | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_open_future: asyncio.Future[None] | None = None
@@ -118,13 +119,25 @@ class WebSocketAdapterProtocol(asyncio.Protocol):
         """The TCP connection stands; the opening handshake begins."""
         self.transport = transport = cast(asyncio.Transport, transport)
         self._ws_loop = asyncio.get_running_loop()
+        self._ws_buffer = shared_read_buffer()
         self.peer = peer_string(transport)
         self._ws_outbox = Outbox(self._ws_loop, transport)
         self._ws_connection = connection = self._ws_new_connection()
         self._ws_outbox.buffer = connection.writer
         self._ws_start()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the transport puts what it receives."""
+        return self._ws_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """The transport has put `nbytes` octets there."""
+        data = self._ws_buffer[:nbytes]
+        connection = self._ws_connection
+        # An open connection copies what it keeps; the opening handshake gets octets of its own.
+        self.data_received(data if connection is not None and connection.state is State.OPEN else bytes(data))
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """Takes octets of the peer. All that is written meanwhile leaves in one write."""
         connection = self._ws_connection
         assert connection is not None

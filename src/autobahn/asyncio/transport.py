@@ -8,8 +8,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+
+
+READ_SIZE = 262144  # octets taken from a socket at a time
+
+_of_thread = threading.local()
+
+
+def shared_read_buffer() -> memoryview:
+    """The buffer into which all connections of this thread receive.
+
+    One will do, because what is read is consumed before the next socket is read; and it saves allocating that many
+    octets for every read, which costs more than parsing what is usually in them.
+    """
+    try:
+        return _of_thread.buffer  # type: ignore[no-any-return]
+    except AttributeError:
+        buffer = _of_thread.buffer = memoryview(bytearray(READ_SIZE))
+        return buffer
 
 
 class Buffer(Protocol):
@@ -18,6 +37,7 @@ class Buffer(Protocol):
     @property
     def size(self) -> int: ...
     def take(self) -> bytes: ...
+    def flush(self, write: Callable[[bytes], object], /) -> None: ...
 
 
 class Outbox:
@@ -50,9 +70,10 @@ class Outbox:
         """The buffer is empty and the transport has its octets."""
         buffer = self.buffer
         if buffer is not None and buffer.size:
-            data = buffer.take()
-            if not self._closed:
-                self._transport.write(data)
+            if self._closed:
+                buffer.take()
+            else:
+                buffer.flush(self._transport.write)
 
     def close(self) -> None:
         """Flushes, then closes the transport once it has written everything."""

@@ -24,6 +24,7 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject *)
     void Py_DECREF(PyObject *)
     PyObject *ab_new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
+    Py_ssize_t ab_references "Py_REFCNT"(PyObject *)
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef extern from *:
@@ -149,6 +150,12 @@ cdef enum:
     FIRST_BUFFER = 262144  # the most a header can make us allocate before its payload arrives
     KEY_BATCH = 1024
     MEBIBYTE = 1048576
+    LARGE = 65536  # from this size on, output buffers are handed on instead of freed
+    LARGEST_SPARE = 4194304
+
+# A large output buffer that nobody uses at present. Allocating one anew for every batch costs a page fault for each
+# 4 KiB of it, which is more than building the frames. One will do: a batch is flushed before the next is read.
+cdef PyObject *_spare = NULL
 
 
 cdef int _fail(reason) except -1:
@@ -772,6 +779,28 @@ cdef class Writer:
         self._filled = 0
         return data
 
+    def flush(self, write):
+        """Hand all octets waiting to `write` (bytes, or a view that is valid as long as it is referenced)."""
+        cdef object data, view
+        cdef PyObject *buffer
+        if self._filled < LARGE or self._single is not None:
+            if self._filled:
+                write(self.take())
+            return
+        buffer = self._buffer  # now ours
+        data = <object>buffer
+        view = memoryview(data)[: self._filled]
+        self._buffer = NULL
+        self._filled = 0
+        try:
+            write(view)
+        finally:
+            view = None
+            if ab_references(buffer) == 2:  # `data` and ours: `write` kept nothing
+                _give_spare(buffer)
+            else:
+                Py_DECREF(buffer)
+
     cdef int _frame(self, octet b0, const octet *payload, Py_ssize_t size) except -1:
         """Append one frame; whether the buffer was empty."""
         cdef octet head[14]
@@ -838,7 +867,9 @@ cdef class Writer:
                 want = max(2 * need, 256)
             else:
                 want = need + need // 2
-            if self._buffer == NULL:
+            if want >= LARGE and self._use_spare(need):
+                pass
+            elif self._buffer == NULL:
                 self._buffer = ab_new_bytes(NULL, want)
             else:
                 try:
@@ -850,3 +881,27 @@ cdef class Writer:
                 memcpy(ab_data(self._buffer), PyBytes_AS_STRING(single), PyBytes_GET_SIZE(single))
                 self._single = None
         return <octet *>ab_data(self._buffer) + self._filled
+
+    cdef bint _use_spare(self, Py_ssize_t need) noexcept:
+        """Go over to the spare buffer if it has room for `need` octets."""
+        global _spare
+        cdef PyObject *buffer = _spare
+        if buffer == NULL or ab_capacity(buffer) < need:
+            return False
+        _spare = NULL
+        if self._buffer != NULL:
+            if self._filled and self._single is None:
+                memcpy(ab_data(buffer), ab_data(self._buffer), self._filled)
+            Py_DECREF(self._buffer)
+        self._buffer = buffer
+        return True
+
+
+cdef void _give_spare(PyObject *buffer) noexcept:
+    """Keep `buffer` (a reference of ours) for whoever needs a large one next, or drop it."""
+    global _spare
+    cdef PyObject *other = buffer
+    if ab_capacity(buffer) <= LARGEST_SPARE and (_spare == NULL or ab_capacity(_spare) < ab_capacity(buffer)):
+        other = _spare
+        _spare = buffer
+    Py_XDECREF(other)

@@ -545,6 +545,11 @@ class Writer:
         self._parts = []
         return b"".join(parts)
 
+    def flush(self, write: Callable[[bytes], object]) -> None:
+        """Hand all octets waiting to `write` (bytes, or a view that is valid as long as it is referenced)."""
+        if self.size:
+            write(self.take())
+
     def _append_large(self, data: bytes) -> None:
         out = self._out
         if out:

@@ -1,0 +1,73 @@
+"""`Writer.flush`: what the transport keeps is never written over, whatever it keeps and whenever."""
+
+import random
+
+import pytest
+
+from autobahn.websocket import _frames_py
+from autobahn.websocket.frames import BINARY
+
+try:
+    from autobahn.websocket import _frames
+except ImportError:
+    _frames = None
+
+
+@pytest.fixture(params=["python", "compiled"])
+def twin(request):
+    if request.param == "compiled" and _frames is None:
+        pytest.skip("the extension autobahn.websocket._frames is not built")
+    return _frames_py if request.param == "python" else _frames
+
+
+def test_flush_empties_and_hands_everything_over(twin):
+    writer = twin.Writer(lambda: None, masked=False)
+    got = []
+    writer.flush(got.append)
+    assert got == []
+    for size in (0, 5, 70_000, 300_000, 5, 5_000_000):
+        writer.frame(BINARY, bytes(size))
+        writer.frame(BINARY, b"x")
+        expected = writer.size
+        writer.flush(lambda data: got.append(bytes(data)))
+        assert len(got.pop()) == expected and writer.size == 0
+
+
+def test_views_that_are_kept_stay_as_they_were(twin):
+    rng = random.Random(5)
+    writers = [twin.Writer(lambda: None, masked=False) for _ in range(3)]
+    kept, kept_ever = [], 0
+    for round_ in range(300):
+        writer = rng.choice(writers)
+        for _ in range(rng.randrange(1, 5)):
+            writer.frame(BINARY, bytes([round_ % 256]) * rng.choice((10, 3_000, 65_536, 200_000)))
+
+        def write(data, round_=round_):
+            if rng.random() < 0.3:
+                kept.append((round_ % 256, data, bytes(data)))  # as a transport does that cannot send at once
+
+        writer.flush(write)
+        assert all(bytes(data) == copy for _, data, copy in kept)
+        if rng.random() < 0.2:
+            kept_ever += len(kept)
+            kept.clear()
+    assert kept_ever
+
+
+def test_a_write_that_raises_or_sends_more_leaves_a_working_writer(twin):
+    writer = twin.Writer(lambda: None, masked=False)
+    writer.frame(BINARY, bytes(100_000))
+    with pytest.raises(ZeroDivisionError):
+        writer.flush(lambda data: 1 / 0)
+    assert writer.size == 0
+    got = []
+
+    def write(data):
+        if not got:
+            writer.frame(BINARY, b"more")  # a callback of the transport, as pause_writing
+        got.append(bytes(data))
+
+    writer.frame(BINARY, bytes(100_000))
+    writer.flush(write)
+    writer.flush(write)
+    assert got[1] == b"\x82\x04more"
