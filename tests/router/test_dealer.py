@@ -321,7 +321,7 @@ def test_T_PBR_8_T_PBR_9_three_policies_on_one_uri(router):
 def test_patterns_do_not_take_calls_to_reserved_procedures(router):
     caller, callee = joined(router, 2)
     callee.register("", match="prefix")
-    number = caller.call("wamp.session.count")
+    number = caller.call("wamp.session.nothing")
     error_of(caller, 48, number, "wamp.error.no_such_procedure")
     caller.call("any.thing")
     callee.one(m.Invocation)

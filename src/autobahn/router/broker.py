@@ -73,6 +73,7 @@ class Broker:
         self.options = options = options if options is not None else RealmOptions()
         by_component = options.prefix_match == "uri-component"
         self.subscriptions: PatternMap[Subscription] = PatternMap(by_component)
+        self.by_id: dict[int, Subscription] = {}
         self.retention = Retention(options.max_retained, by_component)
         is_governed = options.trustlevels is not None or options.disclose_publisher == "always"
         self.table: dict[int, Any] = {
@@ -134,6 +135,7 @@ class Broker:
         self._last_id += 1
         subscription = Subscription(self._last_id, topic, match)
         self.subscriptions.put(match, topic, subscription)
+        self.by_id[subscription.id] = subscription
         return subscription
 
     def _deliver_retained(self, peer: Peer, subscription: Subscription) -> None:
@@ -178,6 +180,7 @@ class Broker:
             return False
         if subscription.history is None:
             self.subscriptions.remove(subscription.match, subscription.topic)
+            del self.by_id[subscription.id]
         return True
 
     def _notify_removed(self, peer: Peer, subscription: Subscription, deleted: bool) -> None:
@@ -204,6 +207,8 @@ class Broker:
             number = self._ids.next()
         if self.subscriptions.has_patterns:
             subscriptions = self.subscriptions.every(topic)
+            if publisher.is_trusted:  # the router's own events are for those who ask for them
+                subscriptions = [each for each in subscriptions if is_reserved(each.topic) or not is_reserved(topic)]
         else:
             subscriptions = [] if exact is None else [exact]
         if terms is not None:

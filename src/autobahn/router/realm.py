@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.router.broker import Broker
 from autobahn.router.config import RealmOptions
 from autobahn.router.dealer import Dealer
 from autobahn.router.delivery import Delivery
+from autobahn.router.house import HouseSession
 from autobahn.router.ids import GlobalIds, following
+from autobahn.router.meta import RegistrationMeta, SubscriptionMeta
+from autobahn.router.meta_sessions import SessionMeta
 from autobahn.router.observer import RealmObserver
 from autobahn.router.peer import Peer
+from autobahn.router.testaments import Testaments
 from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.lifecycle import name_of
 from autobahn.wamp.runtime import Runtime
@@ -28,9 +33,18 @@ class Realm:
         self.options = options = options if options is not None else RealmOptions()
         self.sessions: dict[int, Peer] = {}
         self.observers: list[RealmObserver] = []
+        self.authorize_subscription: Callable[[Peer, str, str], bool] = _everybody  # for whoever authorizes to set
         self.delivery = Delivery()
         self.broker = Broker(self.delivery, ids, self.observers, options)
         self.dealer = Dealer(self.observers, options, runtime)
+        self.house = house = HouseSession(ids.next(), self.broker, self.dealer, self.sessions)
+        self.testaments = Testaments(house, self.broker, ids, options)
+        self.observers += (
+            self.testaments,
+            SessionMeta(house, self.sessions, options, self.testaments),
+            RegistrationMeta(house, self.dealer.registrar, options),
+            SubscriptionMeta(house, self.broker, options, self.may_subscribe),
+        )
         self.table: dict[int, Any] = {**self.broker.table, **self.dealer.table}  # code -> (peer, message)
         if options.strict_request_ids:
             for code in _REQUESTS:
@@ -38,7 +52,18 @@ class Realm:
 
     def welcome_roles(self) -> dict[str, Any]:
         """WELCOME.Details.roles: what this router implements, no more."""
-        return {"broker": {"features": self.broker.features()}, "dealer": {"features": self.dealer.features()}}
+        broker = {**self.broker.features(), "session_meta_api": True, "subscription_meta_api": True}
+        dealer = {
+            **self.dealer.features(),
+            "registration_meta_api": True,
+            "session_meta_api": True,
+            "testament_meta_api": True,
+        }
+        return {"broker": {"features": broker}, "dealer": {"features": dealer}}
+
+    def may_subscribe(self, peer: Peer, topic: str, match: str) -> bool:
+        """Whether ``peer`` may subscribe to that, and so may ask for the history of it."""
+        return self.authorize_subscription(peer, topic, match)
 
     def join(self, peer: Peer) -> None:
         """``peer`` is a session of the realm; call `announce_join` once it has its WELCOME."""
@@ -66,6 +91,10 @@ class Realm:
             for endpoint in registration.endpoints
         )
         return not self.sessions and not has_subscribers and not has_callees
+
+
+def _everybody(peer: Peer, topic: str, match: str) -> bool:
+    return True
 
 
 def _in_sequence(code: int, serve: Any) -> Any:

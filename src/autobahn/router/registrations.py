@@ -26,6 +26,7 @@ class Registrar:
         self, observers: list[RealmObserver], options: RealmOptions, changed: Callable[[Registration], None]
     ) -> None:
         self.book: PatternMap[Registration] = PatternMap(options.prefix_match == "uri-component")
+        self.by_id: dict[int, Registration] = {}
         self.ids: Iterator[int] = count(1)
         self._observers = observers
         self._options = options
@@ -62,6 +63,7 @@ class Registrar:
         if existing is None:
             registration.id = next(self.ids)
             self.book.put(registration.match, registration.procedure, registration)
+            self.by_id[registration.id] = registration
         registration.add(_endpoint(peer, msg.options))
         peer.registrations[registration.id] = registration
         post(peer, Registered(msg.request, registration.id))
@@ -121,6 +123,7 @@ class Registrar:
         if registration.endpoints:
             return False
         self.book.remove(registration.match, registration.procedure)
+        del self.by_id[registration.id]
         return True
 
     def _notify_removed(self, peer: Peer, registration: Registration, deleted: bool) -> None:
