@@ -118,7 +118,7 @@ async def test_it_comes_back_when_the_router_does_with_everything_declared():
         async with Router(url) as router:
             session = await joins.get()
             assert await session.call("com.example.echo", 1) == 1
-            assert len(router.core.realms["realm1"].dealer.registrations) == 1
+            assert sum(r.id < 10**9 for r in router.core.realms["realm1"].dealer.registrations.values()) == 1
     await component.stop()
     await stopped
     assert len(failures) >= 2
