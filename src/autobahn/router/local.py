@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from autobahn.router.router import Router
+from autobahn.router.session import Admission, RouterSession
 from autobahn.wamp.exception import ProtocolError, TransportLost
 from autobahn.wamp.message import Hello, Message
 from autobahn.wamp.options import OPTIONS_OF, require, validate
@@ -27,6 +27,12 @@ def judge(msg: Message) -> None:
     if options or msg.code == Hello.code:
         validate(msg.code, options)
         require(msg.code, options)
+
+
+class LocalRouter(Protocol):
+    """What makes the router's end of a link."""
+
+    def new_session(self, _config: Any = None, granted: Admission | None = None) -> RouterSession: ...
 
 
 class LocalSession(Protocol):
@@ -156,16 +162,19 @@ def _details(is_server: bool) -> TransportDetails:
     )
 
 
-def connect_local(router: Router, session: LocalSession, schedule: Schedule) -> LocalTransport:
+def connect_local(
+    router: LocalRouter, session: LocalSession, schedule: Schedule, granted: Admission | None = None
+) -> LocalTransport:
     """``session`` is linked to ``router`` and starts at the next turn; returns its transport.
 
     Args:
         router: the router.
         session: the client session.
         schedule: calls a function soon, like ``loop.call_soon``.
+        granted: as whom the session joins, without authentication; None: as any client.
     """
     link = _Link(schedule)
     client_end = LocalTransport(link, session, _details(is_server=False))
-    router_end = LocalTransport(link, router.new_session(), _details(is_server=True))
+    router_end = LocalTransport(link, router.new_session(None, granted), _details(is_server=True))
     link.connect(client_end, router_end)
     return client_end

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autobahn import __version__
+from autobahn.router.auth import Authentication
 from autobahn.router.config import RealmOptions
 from autobahn.router.ids import GlobalIds
+from autobahn.router.permissions import Permissions
 from autobahn.router.realm import Realm
-from autobahn.router.session import Authenticator, RouterSession, anonymous
+from autobahn.router.service import Service
+from autobahn.router.session import Admission, Authenticator, RouterSession, anonymous
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.uri import is_valid
 
@@ -27,10 +30,14 @@ class Router:
         runtime: gives time; without it no session has timeouts.
         hello_timeout: seconds a link may stay without a session.
         goodbye_timeout: seconds a client has to answer GOODBYE before its link is closed.
-        authenticator: judges a HELLO.
+        authenticator: judges a HELLO, as long as there is no ``auth``.
+        auth: the methods of authentication by realm (see `autobahn.router.auth`); None: everybody is let in.
+        auth_options: keyword arguments of `Authentication`.
+        auth_timeout: seconds that authentication may take.
+        permissions: what the roles of each realm may do (see `autobahn.router.permissions`); None: everything.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by keyword
         self,
         *,
         realms: Iterable[str] | None = ("realm1",),
@@ -41,6 +48,10 @@ class Router:
         hello_timeout: float = 5.0,
         goodbye_timeout: float = 5.0,
         authenticator: Authenticator = anonymous,
+        auth: Mapping[str, Any] | None = None,
+        auth_options: Mapping[str, Any] | None = None,
+        auth_timeout: float = 10.0,
+        permissions: Mapping[str, Any] | None = None,
     ) -> None:
         self.realm_options = realm_options if realm_options is not None else RealmOptions()
         self.auto_realms = auto_realms
@@ -49,6 +60,10 @@ class Router:
         self.hello_timeout = hello_timeout
         self.goodbye_timeout = goodbye_timeout
         self.authenticator = authenticator
+        self.service = Service(self)
+        self.auth = Authentication(auth, self, **(auth_options or {})) if auth is not None else None
+        self.auth_timeout = auth_timeout
+        self.permissions = Permissions(permissions, self) if permissions is not None else None
         self.ids = GlobalIds()
         self.realms: dict[str, Realm] = {}
         self.links: set[RouterSession] = set()  # all whose transport is open
@@ -69,6 +84,10 @@ class Router:
             self.realms[name] = Realm(name, self.ids, options or self.realm_options, self.runtime)
         return self.realms[name]
 
+    def has_realm(self, name: str) -> bool:
+        """Whether `find_realm` will find the realm ``name``, or make it."""
+        return name in self.realms or self.auto_realms
+
     def find_realm(self, name: str) -> Realm | None:
         """The realm a client asks for by a valid ``name``, if it may have one."""
         realm = self.realms.get(name)
@@ -76,9 +95,9 @@ class Router:
             realm = self.add_realm(name)
         return realm
 
-    def new_session(self, _config: Any = None) -> RouterSession:
-        """A session object for one client link."""
-        return RouterSession(self)
+    def new_session(self, _config: Any = None, granted: Admission | None = None) -> RouterSession:
+        """A session object for one client link; ``granted``: as whom the client joins without authentication."""
+        return RouterSession(self, granted)
 
     def shutdown(self, reason: str = SYSTEM_SHUTDOWN) -> None:
         """Every session has GOODBYE with ``reason``, and new ones are refused; idempotent.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from autobahn.router.delivery import post
 from autobahn.router.ids import random_authid
+from autobahn.router.login import Login
 from autobahn.router.peer import NO_FEATURES, ROLES, Peer, unattached
 from autobahn.router.realm import Realm
-from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.exception import ApplicationError, ProtocolError
 from autobahn.wamp.lifecycle import State, check
-from autobahn.wamp.message import Abort, Error, Goodbye, Hello, Message, Welcome
+from autobahn.wamp.message import Abort, Authenticate, Challenge, Error, Goodbye, Hello, Message, Welcome
 from autobahn.wamp.runtime import Runtime, TimerHandle
 from autobahn.wamp.uri import is_valid
 
@@ -33,6 +34,8 @@ class Admission:
     authrole: str
     authmethod: str
     authprovider: str
+    authextra: dict[str, Any] = field(default_factory=dict)  # what WELCOME says
+    realm: str | None = None  # where the client is sent, if not to the realm it asked for
 
 
 class Authenticator(Protocol):
@@ -55,15 +58,19 @@ class RouterOfSession(Protocol):
     """What a session asks of its router."""
 
     agent: str
+    auth: Any  # what judges a `Login`, or None: `authenticator` judges
+    auth_timeout: float
     authenticator: Authenticator
     closing: str | None
     goodbye_timeout: float
     hello_timeout: float
     ids: Any
     links: set[RouterSession]
+    permissions: Any  # what gives the table of a session's role, or None: all may do all
     runtime: Runtime | None
 
     def find_realm(self, name: str) -> Realm | None: ...
+    def has_realm(self, name: str) -> bool: ...
 
 
 class RouterSession(Peer):
@@ -73,12 +80,14 @@ class RouterSession(Peer):
     realm's table, at all other times it is empty, so that only messages of the lifecycle get through.
     """
 
-    __slots__ = ("__weakref__", "_realm", "_router", "_state", "_table", "_timer", "_transport")
+    __slots__ = ("__weakref__", "_granted", "_login", "_realm", "_router", "_state", "_table", "_timer", "_transport")
 
     raw_payload = True  # class attribute: transports decode with codec.decode_raw
 
-    def __init__(self, router: RouterOfSession) -> None:
+    def __init__(self, router: RouterOfSession, granted: Admission | None = None) -> None:
         super().__init__()
+        self._granted = granted  # for a link within the router's own process: no authentication
+        self._login: Login | None = None
         self._router = router
         self._state = State.CLOSED
         self._table: dict[int, Callable[[Peer, Any], None]] = NOTHING
@@ -159,16 +168,19 @@ class RouterSession(Peer):
         if self._transport is not None:
             self._transport.abort()
 
-    def _abort(self, reason: str, message: str) -> None:
+    def _abort(self, reason: str, message: str, **details: Any) -> None:
         """No session is left, and nothing the client sends counts any more."""
         self._stop_timer()
         self._state = State.FAILED
         self._dispose()
-        post(self, Abort({"message": message} if message else {}, reason))
+        post(self, Abort({"message": message, **details} if message else details, reason))
 
     def _dispose(self) -> None:
         """The session is out of its realm; the link may start another one."""
         self._table = NOTHING
+        login, self._login = self._login, None
+        if login is not None:
+            login.cancel()
         realm, self._realm = self._realm, None
         if realm is not None:
             realm.leave(self)
@@ -187,9 +199,12 @@ class RouterSession(Peer):
         """``msg`` is judged by the lifecycle table."""
         following = check("router", self._state, msg.code)
         if following is State.ESTABLISHING:
-            assert isinstance(msg, Hello)
             self._state = following
-            self._on_hello(msg)
+            if isinstance(msg, Hello):
+                self._on_hello(msg)
+            elif self._login is not None:
+                assert isinstance(msg, Authenticate)
+                self._login.answered(msg)
         elif following is State.CLOSING and self._state is State.ESTABLISHED:
             self._dispose()
             self._state = State.CLOSED
@@ -208,29 +223,70 @@ class RouterSession(Peer):
                 raise ApplicationError(self._router.closing, "the router is shutting down")
             if not is_valid(msg.realm):
                 raise ApplicationError(ApplicationError.INVALID_URI, f"expected a URI as realm, got {msg.realm!r:.300}")
-            realm = self._router.find_realm(msg.realm)
-            if realm is None:
+            if not self._router.has_realm(msg.realm):
                 raise ApplicationError(ApplicationError.NO_SUCH_REALM, f"there is no realm {msg.realm!r:.300} here")
-            admission = self._router.authenticator(msg.realm, msg.details)
+            admission = self._granted if self._granted is not None else self._judge(msg)
+            if admission is not None:
+                self._join(admission, msg)
         except ApplicationError as exc:
-            log.info("HELLO refused: %s", exc.error_message())
-            self._abort(exc.error, str(exc.args[0]) if exc.args else "")
-            self._close_link()
-        else:
-            self._join(realm, admission, announced_features(msg.details["roles"]))
+            self._deny(exc)
 
-    def _join(self, realm: Realm, admission: Admission, features: dict[str, frozenset[str]]) -> None:
-        """The client is a session of ``realm``."""
-        self.id = self._router.ids.next()
+    def _judge(self, msg: Hello) -> Admission | None:
+        """Who the client is; None: that takes a while, and `login_done` will be told."""
+        router = self._router
+        if router.auth is None:
+            return router.authenticator(msg.realm, msg.details)
+        details = getattr(self._transport, "transport_details", None)
+        login = Login(self, msg, details, router.runtime, router.ids.next)
+        judgement = router.auth.judge(login)
+        if isinstance(judgement, Admission):
+            return judgement
+        self._start_timer(router.auth_timeout, self._auth_overdue)
+        self._login = login
+        login.start(judgement)
+        return None
+
+    def send_challenge(self, method: str, extra: dict[str, Any]) -> None:
+        """The client has CHALLENGE, and may answer."""
+        self._state = State.CHALLENGING
+        post(self, Challenge(method, extra))
+
+    def login_done(self, login: Login, outcome: Admission | ApplicationError) -> None:
+        """The client has WELCOME or ABORT."""
+        self._login = None
+        self._stop_timer()
+        try:
+            if isinstance(outcome, ApplicationError):
+                raise outcome
+            self._join(outcome, login.hello, login.session_id)
+        except ApplicationError as exc:
+            self._deny(exc)
+
+    def _deny(self, exc: ApplicationError) -> None:
+        """The client has ABORT with the reason, and its link closes."""
+        log.info("HELLO refused: %s", exc.error_message())
+        self._abort(exc.error, str(exc.args[0]) if exc.args else "", **exc.kwargs)
+        self._close_link()
+
+    def _join(self, admission: Admission, hello: Hello, number: int = 0) -> None:
+        """The client is a session of its realm, with the id ``number`` if that is free."""
+        realm = self._router.find_realm(admission.realm or hello.realm)
+        if realm is None:
+            raise ApplicationError(ApplicationError.NO_SUCH_REALM, f"there is no realm {admission.realm!r:.300} here")
+        table = realm.table
+        if self._router.permissions is not None:
+            table = self._router.permissions.table_for(realm, admission, self._granted is not None)
+        self.id = number or self._router.ids.next()
         while self.id in realm.sessions:
             self.id = self._router.ids.next()
         self.authid = admission.authid
         self.authrole = admission.authrole
         self.authmethod = admission.authmethod
         self.authprovider = admission.authprovider
-        self.features = features
+        self.authextra = admission.authextra
+        self.features = announced_features(hello.details["roles"])
         self._realm = realm
-        self._table = realm.table
+        self._table = table
         self._state = State.ESTABLISHED
         realm.join(self)
         details = {
@@ -241,6 +297,10 @@ class RouterSession(Peer):
             "authmethod": self.authmethod,
             "authprovider": self.authprovider,
         }
+        if admission.authextra:
+            details["authextra"] = admission.authextra
+        if realm.name != hello.realm:
+            details["realm"] = realm.name
         post(self, Welcome(self.id, details))
         realm.announce_join(self)
 
@@ -256,6 +316,25 @@ class RouterSession(Peer):
             self._realm.dealer.desk.refused(self, msg)
         post(self, Error(msg.code, msg.request, {}, exc.error, list(exc.args), exc.kwargs))
 
+    # ---- messages that wait for an authorizer ----------------------------------------------------------
+
+    def swap_table(self, old: dict[int, Any] | None, new: dict[int, Any]) -> bool:
+        """``new`` serves the client's messages from now on; False when ``old`` does not serve them any more."""
+        if old is not None and self._table is not old:
+            return False
+        self._table = new
+        return True
+
+    def serve_late(self, serve: Callable[[Any], None], msg: Any) -> None:
+        """``msg``, which has waited, takes effect; a violation ends the session here, as its link would."""
+        try:
+            serve(msg)
+        except ApplicationError as exc:
+            self._refuse(msg, exc)
+        except ProtocolError as exc:
+            self.onProtocolError(exc)
+            self._close_link()
+
     # ---- time ------------------------------------------------------------------------------------------
 
     def _start_timer(self, delay: float, fn: Callable[[], None]) -> None:
@@ -267,6 +346,12 @@ class RouterSession(Peer):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _auth_overdue(self) -> None:
+        self._timer = None
+        limit = self._router.auth_timeout
+        self._abort(ApplicationError.AUTHENTICATION_FAILED, f"expected authentication within {limit:g} seconds")
+        self._close_link()
 
     def _hello_overdue(self) -> None:
         self._timer = None

@@ -1,0 +1,124 @@
+"""Authentication at the router: which methods a realm has, and what each of them asks of a client.
+
+``Router(auth={realm: {method: settings}})``; the realm ``*`` stands for all that are not named. Methods: anonymous,
+ticket, wampcra, scram, wamp-scram, cryptosign. ``settings`` say where principals come from:
+
+- ``principals``: a dict by authid, each with ``role`` (or ``roles``) and what the method needs:
+  ticket: ``ticket`` or ``ticket_hash`` (see `hash_ticket`); wampcra: ``secret``, and when that is a derived key its
+  ``salt``, ``iterations``, ``keylen``; scram: ``salt``, ``stored_key``, ``server_key``, ``kdf``, ``iterations``,
+  ``memory`` (`scram.Credential.marshal`) or a plain ``password``; cryptosign: ``authorized_keys`` in hex;
+- ``file``: the same in a JSON or TOML file;
+- ``authenticator``: a function ``(realm, authid, details)`` or the URI of a procedure, on ``realm`` if given.
+
+The first method in the client's list that the realm has is taken. A client that fails gets
+``wamp.error.authentication_denied``, whether it exists or not.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from autobahn.router.auth_limits import Attempts, KdfGate
+from autobahn.router.auth_methods import METHODS, Method, Tools, hash_ticket
+from autobahn.router.auth_principals import AUTHENTICATION_DENIED, source_of
+from autobahn.router.login import Login
+from autobahn.router.service import Service
+from autobahn.router.session import NO_MATCHING_AUTH_METHOD, Admission
+from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.runtime import Runtime
+
+__all__ = ("Authentication", "hash_ticket")
+
+AUTHENTICATION_REQUIRED = "wamp.error.authentication_required"
+NO_SUCH_PRINCIPAL = ApplicationError.NO_SUCH_PRINCIPAL
+
+
+class AuthRouter(Protocol):
+    """What authentication asks of its router."""
+
+    runtime: Runtime | None
+    service: Service
+
+
+class Authentication:
+    """The methods of all realms.
+
+    Args:
+        config: settings by realm and method.
+        router: whose sessions are authenticated.
+        tell_unknown: a client that does not exist is told so (``no_such_principal``) instead of being refused as one
+            with a wrong secret; this lets everybody find out who exists.
+        mock_secret: makes the salts of principals that do not exist; give one to keep them stable over restarts.
+        attempts: the limits on failures.
+        kdf_workers: how many key derivations run at a time.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Mapping[str, Any]],
+        router: AuthRouter,
+        *,
+        tell_unknown: bool = False,
+        mock_secret: bytes | None = None,
+        attempts: Attempts | None = None,
+        kdf_workers: int = 2,
+    ) -> None:
+        self.tell_unknown = tell_unknown
+        self._attempts = attempts if attempts is not None else Attempts()
+        self._tools = Tools(KdfGate(lambda: router.runtime, kdf_workers), mock_secret or secrets.token_bytes(32))
+        self._realms = {realm: self._methods(realm, methods, router) for realm, methods in config.items()}
+
+    def _methods(self, realm: str, methods: Any, router: AuthRouter) -> dict[str, Method]:
+        if not isinstance(methods, Mapping) or not methods:
+            raise ValueError(f"expected authentication methods for the realm {realm!r}, got {methods!r:.100}")
+        made: dict[str, Method] = {}
+        for name, settings in methods.items():
+            if name not in METHODS:
+                raise ValueError(f"expected methods out of {', '.join(METHODS)} for the realm {realm!r}, got {name!r}")
+            settings = {} if settings is True else settings
+            if not isinstance(settings, Mapping):
+                raise ValueError(f'expected a dict for "{name}" of the realm {realm!r}, got {type(settings).__name__}')
+            needs_source = name != "anonymous" or "authenticator" in settings
+            source = source_of(settings, name, router.service) if needs_source else None
+            made[name] = METHODS[name](settings, source, self._tools)
+        return made
+
+    def judge(self, login: Login) -> Any:
+        """The `Admission` of the client, at once or as an awaitable; ``ApplicationError`` refuses it."""
+        methods = self._realms.get(login.realm) or self._realms.get("*")
+        offered: list[str] = login.details.get("authmethods") or []
+        if methods is None:
+            raise ApplicationError(NO_MATCHING_AUTH_METHOD, f"the realm {login.realm!r} has no authentication method")
+        if not offered and "anonymous" not in methods:
+            raise ApplicationError(
+                AUTHENTICATION_REQUIRED, f"expected one of the methods {', '.join(methods)}, got none"
+            )
+        for name in offered or ["anonymous"]:
+            if name in methods:
+                break
+        else:
+            raise ApplicationError(
+                NO_MATCHING_AUTH_METHOD,
+                f"expected one of the methods {', '.join(methods)}, got {', '.join(offered):.200}",
+            )
+        method = methods[name]
+        if method.is_open:
+            return method.admit_at_once(login)
+        self._attempts.check(login.host, login.authid or "")
+        return self._judge(method, login)
+
+    async def _judge(self, method: Method, login: Login) -> Admission:
+        key = (login.host, login.authid or "")
+        try:
+            admission = await method.admit(login)
+        except ApplicationError as exc:
+            if exc.error not in {AUTHENTICATION_DENIED, NO_SUCH_PRINCIPAL}:
+                raise
+            self._attempts.failed(*key)
+            if exc.error == NO_SUCH_PRINCIPAL and not self.tell_unknown:
+                raise ApplicationError(AUTHENTICATION_DENIED, *exc.args, **exc.kwargs) from None
+            raise
+        self._attempts.succeeded(*key)
+        return admission
