@@ -115,7 +115,7 @@ class Broker:
         subscription = self.subscriptions.get(match, msg.topic)
         added = subscription is None or peer not in subscription.subscribers
         if added:
-            check_limit(len(peer.subscriptions), self.options.max_subscriptions, "subscriptions")
+            check_limit(peer, len(peer.subscriptions), self.options.max_subscriptions, "subscriptions")
         created = subscription is None or not subscription.subscribers
         if subscription is None:
             subscription = self._add(match, msg.topic)

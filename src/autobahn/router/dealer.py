@@ -141,7 +141,8 @@ class Dealer:
         if msg.request in caller.calls:
             self.desk.proceed(caller, msg)
             return
-        check_limit(len(caller.calls) - len(caller.ended_streams), self.options.max_calls, "calls in flight")
+        in_flight = len(caller.calls) - len(caller.ended_streams)
+        check_limit(caller, in_flight, self.options.max_calls, "calls in flight")
         registration = self.registrations.exact.get(msg.procedure)
         self.desk.start(caller, msg, registration if registration is not None else self._find(msg.procedure))
 

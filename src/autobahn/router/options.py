@@ -63,9 +63,9 @@ def is_disclosed(policy: str, options: Options) -> bool:
     return True
 
 
-def check_limit(held: int, limit: int | None, what: str) -> None:
-    """One more than ``held`` is within ``limit``."""
-    if limit is not None and held >= limit:
+def check_limit(peer: Peer, held: int, limit: int | None, what: str) -> None:
+    """One more than ``held`` is within ``limit``, which does not hold for the router's own sessions."""
+    if limit is not None and held >= limit and not peer.is_trusted:
         raise ApplicationError(LIMIT_EXCEEDED, f"expected at most {limit} {what} per session, got one more")
 
 

@@ -41,6 +41,8 @@ class Registrar:
         if options.get("disclose_caller") and self._options.disclose_caller == "never" and not peer.is_trusted:
             raise ApplicationError(DISCLOSURE_NOT_ALLOWED, "this realm discloses no callers (disclose_caller)")
         registration = self.book.get(match, msg.procedure)
+        if registration is None or registration.id not in peer.registrations:
+            check_limit(peer, len(peer.registrations), self._options.max_registrations, "registrations")
         if registration is not None and options.get("force_reregister"):
             registration = self._take_over(peer, registration)
             if registration is not None and registration.invoke == SINGLE == invoke:  # its own
@@ -55,7 +57,6 @@ class Registrar:
         if registration is not None and registration.id in peer.registrations:  # it takes part already
             post(peer, Registered(msg.request, registration.id))
             return
-        check_limit(len(peer.registrations), self._options.max_registrations, "registrations")
         self._add(peer, msg, registration, Registration(0, msg.procedure, match, invoke))
 
     def _add(self, peer: Peer, msg: Register, existing: Registration | None, fresh: Registration) -> None:
