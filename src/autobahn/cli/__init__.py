@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from autobahn import __version__
 from autobahn.asyncio.loops import LEVELS, start_logging
 from autobahn.asyncio.router import DEFAULT_URL, Router, serve
+from autobahn.log import printable
 
 __all__ = ("main",)
 
@@ -52,6 +53,6 @@ def _router(args: argparse.Namespace) -> int:
     try:
         asyncio.run(serve(Router(args.url, realms=realms), announce))
     except (OSError, ValueError) as exc:
-        print(f"autobahn router: cannot listen at {args.url}: {exc}", file=sys.stderr)
+        print(printable(f"autobahn router: cannot listen at {args.url}: {exc}"), file=sys.stderr)
         return 1
     return 0

@@ -151,9 +151,9 @@ def _check_no_body(headers: http.Headers) -> None:
 def _check_upgrade(headers: http.Headers) -> None:
     if "upgrade" not in headers:
         raise HandshakeError(426, "expected a WebSocket upgrade (RFC 6455), got a plain request", _UPGRADE_ANSWER)
-    if not any(item.lower() == "websocket" for item in http.tokens(headers["upgrade"])):
+    if "websocket" not in http.lower_tokens(headers["upgrade"]):
         raise HandshakeError(400, "expected 'websocket' in the Upgrade header, got something else")
-    if not any(item.lower() == "upgrade" for item in http.tokens(headers.get("connection", []))):
+    if "upgrade" not in http.lower_tokens(headers.get("connection", [])):
         raise HandshakeError(400, "expected 'Upgrade' in the Connection header, got something else")
 
 
@@ -359,9 +359,9 @@ def check_response(response: http.Response, request: ClientRequest) -> Switched:
             response.status, f"WebSocket connection upgrade failed [{response.status}]: {response.reason}"
         )
     headers = response.headers
-    if [item.lower() for item in http.tokens(headers.get("upgrade", []))] != ["websocket"]:
+    if http.lower_tokens(headers.get("upgrade", [])) != ["websocket"]:
         raise HandshakeError(400, "expected 'Upgrade: websocket' in the answer, got something else")
-    if not any(item.lower() == "upgrade" for item in http.tokens(headers.get("connection", []))):
+    if "upgrade" not in http.lower_tokens(headers.get("connection", [])):
         raise HandshakeError(400, "expected 'Connection: Upgrade' in the answer, got something else")
     accept = _one(headers, "Sec-WebSocket-Accept")
     if accept != accept_value(request.key):

@@ -139,6 +139,11 @@ def tokens(values: Iterable[str]) -> list[str]:
     return [item for value in values for part in value.split(",") if (item := part.strip(" \t"))]
 
 
+def lower_tokens(values: Iterable[str]) -> list[str]:
+    """The same in lower case, letters of ASCII only: U+212A, which `str.lower` makes a "k", is none."""
+    return [item.lower() if item.isascii() else item for item in tokens(values)]
+
+
 def is_token(text: str) -> bool:
     """Whether `text` is a token (RFC 9110 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None

@@ -1,0 +1,107 @@
+"""Feeds the frame unit from, and lets it write to, buffers that end where the memory ends.
+
+Every payload size from 0 to 300 at every alignment: a read of one octet too many is a crash of this process. Also
+run by `run.sh` under AddressSanitizer and valgrind. Prints a line and exits with 0 when every result was right.
+"""
+
+import argparse
+import ctypes
+import mmap
+import sys
+
+from autobahn.websocket.errors import FrameError
+from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer
+
+PAGE = mmap.PAGESIZE
+
+
+class Guarded:
+    """Memory of two pages of which the second cannot be touched; buffers end at the border."""
+
+    def __init__(self):
+        self.map = mmap.mmap(-1, 2 * PAGE)
+        self.view = memoryview(self.map)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mprotect(ctypes.c_void_p(address + PAGE), ctypes.c_size_t(PAGE), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+
+    def put(self, data):
+        """`data` in the last octets before the border."""
+        part = self.view[PAGE - len(data) : PAGE]
+        part[:] = data
+        return part
+
+
+class Collector:
+    def __init__(self, masked):
+        self.messages = []
+        self.reader = Reader(
+            lambda payload, is_binary: self.messages.append(payload),
+            self.messages.append,
+            self.messages.append,
+            lambda code, reason: self.messages.append((code, reason)),
+            lambda value: None,
+            lambda exc: None,
+            masked=masked,
+        )
+
+    def code(self, data):
+        """The close code that `data` ends in."""
+        try:
+            self.reader.feed(data)
+        except FrameError as error:
+            return error.code
+        return None
+
+
+def frame(opcode, payload, masked, key=b"\xa1\x02\xf3\x04"):
+    writer = Writer(lambda: None, masked=masked, random=lambda size: (key * size)[:size])
+    writer.frame(opcode, payload)
+    return writer.take()
+
+
+def check(guarded, size, shift, masked):
+    """A frame of `size` octets that comes in pieces cut at `shift`, each of which ends at the border."""
+    for kind, payload in (
+        (BINARY, bytes((7 * at + size) % 256 for at in range(size))),
+        (TEXT, ("é\u20ac𝄞a" * 40).encode()[:size].decode(errors="ignore").encode()),
+        (TEXT, b"a" * size),
+    ):
+        data = frame(kind, guarded.put(payload), masked)
+        assert data.endswith(payload) or masked
+        collector = Collector(masked)
+        for piece in (data[:shift], data[shift:]):
+            if piece:
+                collector.reader.feed(guarded.put(piece))
+        assert collector.messages == [payload], (size, shift, masked, kind)
+    if size > 3:
+        broken = Collector(masked)
+        assert broken.code(guarded.put(frame(TEXT, b"a" * (size - 1) + b"\xe2", masked))) == 1007
+
+
+def check_close(guarded, size):
+    reason = b"r" * size
+    collector = Collector(True)
+    collector.reader.feed(guarded.put(frame(8, b"\x03\xe8" + reason, True)))
+    assert collector.messages == [(1000, reason.decode())]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a few cuts per size instead of all")
+    arguments = parser.parse_args()
+    guarded = Guarded()
+    for size in range(301):
+        cuts = {0, 1, 2, 5, 6, 8, 13, size // 2 + 4, size + 1} if arguments.quick else range(size + 8)
+        for shift in cuts:
+            for masked in (True, False):
+                check(guarded, size, shift, masked)
+        if size <= 123:
+            check_close(guarded, size)
+    print(f"all sizes from 0 to 300 are right ({'compiled' if COMPILED else 'pure'})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
