@@ -454,6 +454,16 @@ def test_special_call_to_a_callee_whose_link_is_gone(pair):
     error_of(caller, 48, number, CANCELED)
 
 
+def test_result_of_a_special_call_that_cannot_be_carried(router):
+    caller = Link(router, CODECS["json"]).join(roles=EVERYTHING)
+    callee = Link(router, CODECS["msgpack"]).join(roles=EVERYTHING)
+    callee.register("com.p")
+    number = caller.call("com.p", options={"timeout": 50})
+    callee.say(m.Yield(invoked(callee), {}, ["\0text"]))
+    assert "result" in error_of(caller, 48, number, "wamp.error.invalid_argument")
+    assert settled(caller, callee)
+
+
 # ---- rerouting (9.5) ----
 
 

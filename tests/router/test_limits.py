@@ -4,6 +4,7 @@ import pytest
 
 from autobahn.router import RealmOptions, Router
 from autobahn.wamp import message as m
+from autobahn.wamp.exception import ApplicationError
 from router.fakes import EVERYTHING, Link, assert_aborted, error_of, joined
 
 LIMIT = "autobahn.error.limit_exceeded"
@@ -147,6 +148,23 @@ def test_T_ID_4_strict_ids_wrap(strict):
     link.session.last_request = 2**53 - 1
     link.say(m.Subscribe(2**53, {}, "com.t")).say(m.Subscribe(1, {}, "com.t2"))
     assert [type(msg) for msg in link.take()] == [m.Subscribed, m.Subscribed]
+
+
+def test_T_IDSEQ_1_a_refused_request_uses_its_id_whoever_refuses(strict):
+    link = Link(strict).join()
+    table = link.session._table = dict(link.session._table)
+
+    def deny(peer, msg):
+        raise ApplicationError("wamp.error.not_authorized")
+
+    for code in (16, 32, 48, 64):
+        table[code] = deny
+    for i, msg in enumerate([m.Publish(0, {}, "a.b"), m.Subscribe(0, {}, "a.b"), m.Call(0, {}, "a.b")]):
+        msg.request = i + 1
+        link.say(msg)
+    link.say(m.Unsubscribe(4, 9))
+    assert [type(msg) for msg in link.take()] == [m.Error] * 3
+    assert not link.is_closing
 
 
 def test_T_PCI_8_streams_with_strict_ids(strict):

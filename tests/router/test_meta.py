@@ -357,7 +357,9 @@ def test_T_META_noself_nothing_about_wamp(router):
     others = Watch(router, "subscription.on_subscribe", "subscription.on_create")
     assert watch.take() == others.take() == []
     others.link.drop()
+    router.realms["realm1"].house.serve({"wamp.more.sum": lambda caller, a, b: [a + b]})
     assert watch.take() == []
+    assert ask(Link(router).join(), "more.sum", 1, 2) == [3]
 
 
 def test_patterns_get_the_routers_events_only_if_they_ask_for_them(router):

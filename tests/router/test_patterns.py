@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autobahn.router import patterns as patterns_module
 from autobahn.router.patterns import MATCHES, PatternMap
 
 components = st.sampled_from(["a", "b", "ab", "abc"])
@@ -52,6 +53,7 @@ def test_like_the_naive_matcher(steps, uris):
     for uri in uris:
         expected = sorted((item for item in naive if matches(*item, uri)), key=precedence)
         assert fast.every(uri) == expected
+        assert {item for item in naive if patterns_module.matches(*item, uri)} == set(expected)
         assert fast.best(uri) == (expected[0] if expected else None)
 
 

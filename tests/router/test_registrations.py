@@ -299,6 +299,47 @@ def test_T_CONC_rerouted_call_waits_for_the_other(queueing):
     assert callees[1].one(m.Invocation).args == [0]
 
 
+def test_T_CONC_rerouted_call_whose_last_chance_leaves(queueing):
+    router, _, _, _ = queueing
+    caller, *callees = joined(router, 3, roles=EVERYTHING)
+    for callee in callees:
+        callee.register("com.q", invoke="first", concurrency=1)
+    numbers = [caller.call("com.q", i) for i in range(2)]
+    callees[0].say(m.Error(68, 1, {}, "wamp.error.unavailable"))
+    callees[1].drop()
+    errors = caller.take()
+    assert [(error.request, error.error) for error in errors] == [
+        (numbers[0], "wamp.error.no_available_callee"),
+        (numbers[1], "wamp.error.canceled"),
+    ]
+    assert caller.session.is_idle
+
+
+def test_T_CONC_forwarded_timeout_of_a_call_that_waited(queueing):
+    router, clock, _, _ = queueing
+    caller, callee = joined(router, 2, roles=EVERYTHING)
+    callee.register("com.q", concurrency=1, forward_timeout=True)
+    for _ in range(2):
+        caller.call("com.q", options={"timeout": 50})
+    assert len(clock.timers) == 1  # of the one that waits
+    callee.say(m.Yield(callee.one(m.Invocation).request, {}))
+    assert callee.one(m.Invocation).details == {"timeout": 50}
+    assert not clock.timers
+
+
+def test_T_CONC_caller_that_leaves_while_the_queue_moves(queueing):
+    router, _, caller, callee = queueing
+    other = Link(router).join()
+    for link in (caller, caller, other):
+        link.call("com.p")
+    serial = callee.one(m.Invocation).request
+    send = callee.session.send
+    callee.session.send = lambda msg: (send(msg), other.drop())
+    callee.say(m.Yield(serial, {}))
+    assert len(callee.take()) == 1
+    assert other.session.is_idle
+
+
 def test_T_CONC_rerouted_call_with_no_place_to_wait(router):
     caller, *callees = joined(router, 3, roles=EVERYTHING)
     for callee in callees:

@@ -265,9 +265,10 @@ class Desk:
         for call in list(queue):
             if call not in queue:  # something else came first, from within a callee in this process
                 continue
-            if not registration.endpoints:
+            if all(endpoint in call.tried for endpoint in registration.endpoints):
                 queue.remove(call)
-                fail(call, ApplicationError.CANCELED, "the last callee has left")
+                uri = NO_AVAILABLE_CALLEE if call.tried else ApplicationError.CANCELED
+                fail(call, uri, "the last callee that could take the call has left")
                 continue
             endpoint = choose(registration, call.tried, call.key)
             if endpoint is not None:
@@ -310,14 +311,14 @@ class Desk:
     # ---- time ------------------------------------------------------------------------------------------
 
     def progressed(self, call: PendingCall) -> None:
-        """A progressive result came: the time starts again (WAMP "Call Timeouts")."""
-        if isinstance(call, SpecialCall):
-            call.has_progressed = True
-            if call.timer is not None:
-                call.timer.cancel()
-                call.timer = None
-                forwarded = "timeout" in call.sent_details
-                self._watch(call, self._options.max_call_timeout or 0 if forwarded else call.timeout)
+        """A progressive result came for a special call: the time starts again (WAMP "Call Timeouts")."""
+        assert isinstance(call, SpecialCall)
+        call.has_progressed = True
+        if call.timer is not None:
+            call.timer.cancel()
+            call.timer = None
+            forwarded = "timeout" in call.sent_details
+            self._watch(call, self._options.max_call_timeout or 0 if forwarded else call.timeout)
 
     def _watch(self, call: SpecialCall, timeout: int) -> None:
         """``call`` ends after ``timeout`` milliseconds, counted from the first time this was asked; 0: never."""

@@ -57,9 +57,6 @@ class History:
     def __init__(self, limit: int) -> None:
         self._entries: deque[Entry] = deque(maxlen=limit)
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def append(self, entry: Entry) -> None:
         """``entry`` is the newest. Events for certain sessions are not kept: their ids will mean others later."""
         if entry.audience is None or not entry.audience.names_sessions:

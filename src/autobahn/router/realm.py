@@ -18,6 +18,7 @@ from autobahn.router.peer import Peer
 from autobahn.router.testaments import Testaments
 from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.lifecycle import name_of
+from autobahn.wamp.message import Call
 from autobahn.wamp.runtime import Runtime
 
 _REQUESTS = (16, 32, 34, 48, 64, 66)
@@ -81,6 +82,13 @@ class Realm:
         self.dealer.leave(peer)
         for observer in self.observers:
             observer.session_left(peer)
+
+    def refused(self, peer: Peer, msg: Any) -> None:
+        """``msg`` of ``peer`` is answered with ERROR, whoever found that; its request id is used all the same."""
+        if self.options.strict_request_ids and msg.request == following(peer.last_request):
+            peer.last_request = msg.request
+        if msg.code == Call.code:
+            self.dealer.desk.refused(peer, msg)
 
     def is_empty(self) -> bool:
         """No session, subscription, registration or call of a client is in the books."""

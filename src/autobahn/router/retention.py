@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from autobahn.router.delivery import Publication
 from autobahn.router.options import PASSTHRU, Audience, Options
 from autobahn.router.patterns import EXACT, matches
@@ -64,9 +62,12 @@ class Retention:
 
     def find(self, peer: Peer, match: str, uri: str) -> list[Retained]:
         """For each topic that ``uri`` matches, the newest event that is for ``peer``; the oldest event first."""
-        found: list[Any] = []
-        for topic in [uri] if match == EXACT else self._topics:
-            if match == EXACT or matches(match, uri, topic, self._by_component):
-                events = reversed(self._topics.get(topic, ()))
-                found.append(next((event for event in events if event.is_for(peer)), None))
-        return [event for event in found if event is not None]
+        if match == EXACT:
+            topics = [uri]
+        else:
+            topics = [topic for topic in self._topics if matches(match, uri, topic, self._by_component)]
+        newest = (
+            next((event for event in reversed(self._topics.get(topic, ())) if event.is_for(peer)), None)
+            for topic in topics
+        )
+        return [event for event in newest if event is not None]

@@ -309,11 +309,11 @@ class RouterSession(Peer):
 
         Never for a publication without acknowledgement (WAMP "Publishing and Events").
         """
+        if self._realm is not None:
+            self._realm.refused(self, msg)
         if msg.code == 16 and msg.options.get("acknowledge") is not True:
             log.debug("session %d: publication refused: %s", self.id, exc.error_message())
             return
-        if msg.code == 48 and self._realm is not None:
-            self._realm.dealer.desk.refused(self, msg)
         post(self, Error(msg.code, msg.request, {}, exc.error, list(exc.args), exc.kwargs))
 
     # ---- messages that wait for an authorizer ----------------------------------------------------------
