@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from autobahn.exception import PayloadExceededError
+from autobahn.exception import Disconnected, PayloadExceededError
 from autobahn.log import printable
 from autobahn.wamp.exception import ProtocolError, TransportLost
 from autobahn.wamp.message import Message
@@ -22,7 +22,7 @@ class Channel(Protocol):
     peer: Any
 
     def channel_send(self, data: bytes, binary: bool) -> None:
-        """Send one message."""
+        """Send one message; Disconnected when the channel is not open."""
 
     def channel_open(self) -> bool:
         """Whether messages can be sent."""
@@ -37,7 +37,7 @@ class Channel(Protocol):
 class WampLink:
     """The transport object that a session gets in ``onOpen`` and sends its messages with."""
 
-    __slots__ = ("_decode", "batched", "channel", "codec", "serializer", "session")
+    __slots__ = ("_binary", "_decode", "_encode", "_send", "batched", "channel", "codec", "serializer", "session")
 
     def __init__(self, channel: Channel, session: Any, serializer: Any) -> None:
         self.channel = channel
@@ -45,6 +45,9 @@ class WampLink:
         self.serializer = serializer
         self.codec = serializer.codec
         self.batched: bool = serializer.batched
+        self._binary: bool = self.codec.binary
+        self._send = channel.channel_send
+        self._encode: Callable[[Message], bytes] = self.codec.encode
         self._decode: Callable[[bytes], Message] = (
             self.codec.decode_raw if getattr(session, "raw_payload", False) else self.codec.decode
         )
@@ -53,16 +56,31 @@ class WampLink:
 
     def send(self, msg: Message) -> None:
         """Serialize and send ``msg``; TransportLost, SerializationError or PayloadExceededError otherwise."""
-        self.send_encoded(self.codec.encode(msg))
+        data = self._encode(msg)
+        if self.batched:
+            data = self.serializer.batch(data)
+        try:
+            self._send(data, self._binary)
+        except Disconnected as exc:
+            raise TransportLost(str(exc)) from None
 
     def send_encoded(self, data: bytes) -> None:
         """Send a message that is serialized with ``codec`` already."""
-        channel = self.channel
-        if not channel.channel_open():
-            raise TransportLost("expected an open transport, got one that is closed or closing")
         if self.batched:
             data = self.serializer.batch(data)
-        channel.channel_send(data, self.codec.binary)
+        try:
+            self._send(data, self._binary)
+        except Disconnected as exc:
+            raise TransportLost(str(exc)) from None
+
+    async def drain(self) -> None:
+        """Returns when the peer has taken enough of what was sent; TransportLost when the channel ends."""
+        drain = getattr(self.channel, "drain", None)
+        if drain is not None:
+            try:
+                await drain()
+            except Disconnected as exc:
+                raise TransportLost(str(exc)) from None
 
     def isOpen(self) -> bool:
         """Whether messages can be sent."""
@@ -106,8 +124,8 @@ class WampLink:
         if session is None:
             return
         try:
-            if binary is not self.codec.binary:
-                expected, got = ("binary", "text") if self.codec.binary else ("text", "binary")
+            if binary is not self._binary:
+                expected, got = ("binary", "text") if self._binary else ("text", "binary")
                 raise ProtocolError(f"expected {expected} messages for {self.codec.name}, got a {got} one")
             if self.batched:
                 for part in self.serializer.split(data):

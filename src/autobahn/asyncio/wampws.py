@@ -11,6 +11,7 @@ from autobahn.asyncio.link import WampLink
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.wamp.serializer import default_serializers
 from autobahn.wamp.types import TransportDetails
+from autobahn.websocket.options import ServerOptions
 from autobahn.websocket.types import ConnectionDeny
 
 __all__ = (
@@ -58,7 +59,9 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
             self._link.closed(wasClean)
 
     def channel_send(self, data: bytes, binary: bool) -> None:
-        self.sendMessage(data, binary)
+        connection = self._ws_connection
+        assert connection is not None
+        connection.send_message(data, binary)  # what sendMessage does, without asking for the types of our own data
 
     def channel_open(self) -> bool:
         return self.state == self.STATE_OPEN
@@ -81,7 +84,7 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
         known = self.factory._serializers
         name = response.protocol
         if name not in known:
-            raise ConnectionError(f"expected the server to choose one of {', '.join(known)}, got {name}")
+            raise ConnectionDeny(400, f"expected the server to choose one of {', '.join(known)}, got {name}")
         self._serializer = known[name]
 
     def onOpen(self) -> None:
@@ -96,7 +99,9 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
             self._link.closed(wasClean)
 
     def channel_send(self, data: bytes, binary: bool) -> None:
-        self.sendMessage(data, binary)
+        connection = self._ws_connection
+        assert connection is not None
+        connection.send_message(data, binary)  # what sendMessage does, without asking for the types of our own data
 
     def channel_open(self) -> bool:
         return self.state == self.STATE_OPEN
@@ -117,6 +122,10 @@ class WampWebSocketServerFactory(WebSocketServerFactory):
     """
 
     protocol = WampWebSocketServerProtocol
+
+    def resetProtocolOptions(self) -> None:
+        """All options have their default values; a client that does not read what it is sent is dropped."""
+        self.options = ServerOptions(sendPolicy="close")
 
     def __init__(self, factory: Any, *args: Any, serializers: Iterable[Any] | None = None, **kwargs: Any) -> None:
         self._factory = factory
