@@ -42,6 +42,7 @@ class Login:
         self._runtime = runtime
         self._answer: Any = None
         self._task: Any = None
+        self._judgement: Any = None
         self._is_over = False
 
     @property
@@ -73,9 +74,9 @@ class Login:
     def start(self, judgement: Any) -> None:
         """``judgement``, an awaitable of the admission, goes on beside everything else."""
         if self._runtime is None:
-            if inspect.iscoroutine(judgement):
-                judgement.close()
+            discard(judgement)
             raise RuntimeError("expected a router with a runtime for an authenticator that awaits, got one without")
+        self._judgement = judgement
         self._task = self._runtime.spawn(self._judge(judgement), "autobahn router authentication")
 
     def answered(self, msg: Authenticate) -> None:
@@ -87,6 +88,7 @@ class Login:
         self._is_over = True
         if self._task is not None:
             self._task.cancel()
+            discard(self._judgement)
 
     async def _judge(self, judgement: Awaitable[Any]) -> None:
         try:
@@ -100,3 +102,9 @@ class Login:
         if not self._is_over:
             self._task = None
             self._session.login_done(self, outcome)
+
+
+def discard(judgement: Any) -> None:
+    """Nobody will await ``judgement``; one that has begun is left to the task that it runs in."""
+    if inspect.iscoroutine(judgement) and inspect.getcoroutinestate(judgement) == inspect.CORO_CREATED:
+        judgement.close()

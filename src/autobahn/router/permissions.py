@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
+from autobahn.router.login import discard
 from autobahn.router.rules import ACTIONS, Rule, Rules
 from autobahn.router.service import Service
 from autobahn.router.session import Admission, RouterSession
@@ -222,6 +223,9 @@ class Guard:
             return self._failed(exc, uri, action)
         if not inspect.isawaitable(outcome):
             return self._judged(outcome, msg.code, key, uri)
+        if self._router.runtime is None:
+            discard(outcome)
+            raise RuntimeError("expected a router with a runtime for an authorizer that awaits, got one without")
         hold = Hold(session, self.table, self._router.runtime)
         serve = self.realm_table[msg.code]
 
@@ -276,9 +280,7 @@ class Guard:
 class Hold:
     """Keeps the messages of one session in order while an authorizer thinks about one of them."""
 
-    def __init__(self, session: RouterSession, table: dict[int, Any], runtime: Runtime | None) -> None:
-        if runtime is None:
-            raise RuntimeError("expected a router with a runtime for an authorizer that awaits, got one without")
+    def __init__(self, session: RouterSession, table: dict[int, Any], runtime: Runtime) -> None:
         self.session = session
         self._runtime = runtime
         self._after = table
@@ -305,9 +307,6 @@ class Hold:
         self._size += OVERHEAD + _length(msg)
         if self._size > MAX_WAITING:
             self._queue.clear()
-            self._task.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
             session.close(ApplicationError.AUTHORIZATION_FAILED, "too many messages wait for an authorizer")
 
     def release(self, msg: Any, serve: Callable[[Any], None]) -> None:
