@@ -36,6 +36,7 @@ _INTEGERS = {
     ]
     for code, cls in BY_CODE.items()
 }
+_DICT_AT = {code: BY_CODE[code].__struct_fields__.index(DICT_FIELD[code] or "") + 1 for code in RAW}
 _ARGS_AT = {code: BY_CODE[code].__struct_fields__.index("args") + 1 for code in RAW}
 
 
@@ -228,6 +229,8 @@ class JsonCodec(Codec):
 
     def encode(self, msg: Message) -> bytes:
         row = msg.row()
+        if type(row[-1]) is Raw and not row[_DICT_AT[msg.code]]:
+            return self._encoder.encode(row)  # what a router only carries was judged when it came
         try:
             for i, value in enumerate(row):
                 kind = type(value)
