@@ -17,119 +17,9 @@ from autobahn.asyncio.websocket import (
 from autobahn.exception import Disconnected, PayloadExceededError
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.types import ConnectingRequest, ConnectionAccept, ConnectionDeny
+from websocket_world import Client, Echo, Server, World, until
 
 UNCLEAN = 'connection was closed uncleanly ("{}")'
-
-
-class Recorder:
-    """Notes every callback in `log`; the protocols under test are made from it."""
-
-    def __init__(self):
-        super().__init__()
-        self.log = []
-        self.messages = asyncio.Queue()
-        self.errors = []
-
-    def onOpen(self):
-        self.log.append("open")
-
-    def onMessage(self, payload, isBinary):
-        self.messages.put_nowait((payload, isBinary))
-
-    def onPong(self, payload):
-        self.messages.put_nowait(("pong", payload))
-
-    def onClose(self, wasClean, code, reason):
-        self.log.append(("close", wasClean, code, reason))
-
-    def onUserError(self, exc, where):
-        self.errors.append((where, repr(exc)))
-
-
-class Server(Recorder, WebSocketServerProtocol):
-    def onConnect(self, request):
-        self.log.append("connect")
-        self.request = request
-
-
-class Client(Recorder, WebSocketClientProtocol):
-    def onConnecting(self, transport_details):
-        self.log.append("connecting")
-
-    def onConnect(self, response):
-        self.log.append("connect")
-        self.response = response
-
-
-class Echo(Server):
-    def onMessage(self, payload, isBinary):
-        self.sendMessage(payload, isBinary)
-
-
-class World:
-    """A server and clients that are gone at the end of the block."""
-
-    def __init__(self, protocol=Echo, **options):
-        self.factory = WebSocketServerFactory("ws://127.0.0.1:9000")
-        self.made = []
-
-        def make():
-            self.made.append(protocol())
-            return self.made[-1]
-
-        self.factory.protocol = make
-        self.factory.setProtocolOptions(**options)
-        self.clients = []
-
-    async def __aenter__(self):
-        self.listener = await asyncio.get_running_loop().create_server(self.factory, "127.0.0.1", 0)
-        self.port = self.listener.sockets[0].getsockname()[1]
-        return self
-
-    async def connect(self, protocol=Client, url="", **options):
-        """A client whose TCP connection stands."""
-        factory = WebSocketClientFactory(url or f"ws://127.0.0.1:{self.port}/path?a=1")
-        factory.protocol = protocol
-        factory.setProtocolOptions(**options)
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(factory, "127.0.0.1", self.port)
-        self.clients.append(client)
-        return client
-
-    async def open(self, protocol=Client, **options):
-        """A client that is open."""
-        client = await self.connect(protocol, **options)
-        await client.is_open
-        return client
-
-    async def raw(self):
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
-    @property
-    def server(self):
-        return self.made[-1]
-
-    async def ended(self):
-        """Both ends of every connection are closed."""
-        for protocol in [*self.clients, *self.made]:
-            await asyncio.wait_for(protocol.is_closed, 5)
-        await asyncio.sleep(0)
-
-    async def __aexit__(self, *_):
-        self.listener.close()
-        for protocol in [*self.clients, *self.made]:
-            protocol.dropConnection(abort=True)
-        for protocol in [*self.clients, *self.made]:
-            if protocol.transport is not None:
-                await asyncio.wait_for(protocol.is_closed, 5)
-        assert self.factory.countConnections == 0
-
-
-async def until(condition):
-    """Returns once `condition()` holds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_echo_and_order_of_callbacks(loop_name):
@@ -443,7 +333,8 @@ async def test_errors_of_user_callbacks_are_reported_once_and_the_connection_liv
         await world.ended()
         await until(lambda: len(world.server.errors) == 6)
         found = [where for where, text in world.server.errors if text == "ValueError('boom')"]
-        assert found == ["onOpen", "onMessage", "onPing", "onPong", "onMessage", "onClose"]
+        expected = ["onOpen", "onMessage", "onPing", "onPong", "onMessage", "onClose"]
+        assert (sorted(found) == sorted(expected)) if is_async else found == expected
 
 
 async def test_user_errors_are_logged_with_traceback_and_peer(caplog):

@@ -42,6 +42,12 @@ class End:
     def onMessage(self, payload, is_binary):
         self.log.append(("message", payload, is_binary))
 
+    def connection_receiver(self):
+        return self.onMessage
+
+    def connection_room(self, what, size):
+        return True
+
     def connection_ping(self, payload):
         self.log.append(("ping", payload))
         if self.connection.sender is not None:

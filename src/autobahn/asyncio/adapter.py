@@ -3,111 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from autobahn.asyncio.intake import Intake
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
 from autobahn.asyncio.transport import Outbox, Tasks, peer_string, shared_read_buffer
-from autobahn.exception import Disconnected
-from autobahn.log import Log
+from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
 from autobahn.websocket.errors import FrameError
-
-T = TypeVar("T")
-
-# Not by way of `self.log`: a program may keep something of its own under that name.
-LOG = Log("autobahn.websocket")
+from autobahn.websocket.protocol import LOG, WebSocketProtocol
+from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
 
-class _Detail(Generic[T]):
-    """An attribute of the connection under its documented name; `default` before there is a connection."""
-
-    __slots__ = ("_default", "_name")
-
-    def __init__(self, name: str, default: T) -> None:
-        self._name = name
-        self._default = default
-
-    @overload
-    def __get__(self, instance: None, owner: object) -> _Detail[T]: ...
-    @overload
-    def __get__(self, instance: WebSocketAdapterProtocol, owner: object) -> T: ...
-    def __get__(self, instance: WebSocketAdapterProtocol | None, owner: object) -> _Detail[T] | T:
-        if instance is None:
-            return self
-        connection = instance._ws_connection
-        if connection is None:
-            return self._default
-        value: T = getattr(connection, self._name)
-        return value
-
-
-class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
-    """What both roles share: callbacks to override, and what a program may call.
-
-    Callbacks may be plain or `async`; their order is `onConnecting`/`onConnect`, `onOpen`, then `onMessage`,
-    `onPing`, `onPong` in the order of arrival, and exactly one `onClose` at the end of every connection. The results
-    of `onConnecting` and `onConnect` are awaited before the connection goes on; other coroutines run as tasks that
-    start in order. What a callback raises goes to `onUserError` once, and the connection lives on, except that
-    the opening handshake fails when `onConnecting` or `onConnect` raise.
+class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
+    """What both roles share: what asyncio calls, and what a program may call.
 
     A transport built on this (WAMP) fails a connection with `failConnection(code, reason)`.
     """
 
-    log: ClassVar[Log] = LOG
-    is_server: ClassVar[bool]
-
-    STATE_CLOSED = 0
-    STATE_CONNECTING = 1
-    STATE_CLOSING = 2
-    STATE_OPEN = 3
-    STATE_PROXY_CONNECTING = 4
-
-    MESSAGE_TYPE_TEXT = 1
-    MESSAGE_TYPE_BINARY = 2
-
-    CLOSE_STATUS_CODE_NORMAL = 1000
-    CLOSE_STATUS_CODE_GOING_AWAY = 1001
-    CLOSE_STATUS_CODE_PROTOCOL_ERROR = 1002
-    CLOSE_STATUS_CODE_UNSUPPORTED_DATA = 1003
-    CLOSE_STATUS_CODE_NULL = 1005
-    CLOSE_STATUS_CODE_ABNORMAL_CLOSE = 1006
-    CLOSE_STATUS_CODE_INVALID_PAYLOAD = 1007
-    CLOSE_STATUS_CODE_POLICY_VIOLATION = 1008
-    CLOSE_STATUS_CODE_MESSAGE_TOO_BIG = 1009
-    CLOSE_STATUS_CODE_MANDATORY_EXTENSION = 1010
-    CLOSE_STATUS_CODE_INTERNAL_ERROR = 1011
-    CLOSE_STATUS_CODES_ALLOWED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013)
-
-    wasClean = _Detail("was_clean", False)
-    wasNotCleanReason = _Detail[str | None]("not_clean_reason", None)
-    closedByMe = _Detail("closed_by_me", False)
-    failedByMe = _Detail("failed_by_me", False)
-    droppedByMe = _Detail("dropped_by_me", False)
-    localCloseCode = _Detail[int | None]("local_close_code", None)
-    localCloseReason = _Detail[str | None]("local_close_reason", None)
-    remoteCloseCode = _Detail[int | None]("remote_close_code", None)
-    remoteCloseReason = _Detail[str | None]("remote_close_reason", None)
-    wasOpenHandshakeTimeout = _Detail("was_open_handshake_timeout", False)
-    wasCloseHandshakeTimeout = _Detail("was_close_handshake_timeout", False)
-    wasServerConnectionDropTimeout = _Detail("was_server_drop_timeout", False)
-    wasMaxFramePayloadSizeExceeded = _Detail("was_max_frame_exceeded", False)
-    wasMaxMessagePayloadSizeExceeded = _Detail("was_max_message_exceeded", False)
-    state = _Detail[int]("state", State.CONNECTING)
-    websocket_protocol_in_use = _Detail[str | None]("subprotocol", None)
-
     # Defaults on the class: a program's __init__ need not call ours.
     factory: Any = None
     transport: asyncio.Transport | None = None
-    peer: str | None = None
+    droppedMessages = 0
     websocket_version: int | None = None
     http_headers: dict[str, str] | None = None
-    _ws_connection: Connection | None = None
     _ws_loop: asyncio.AbstractEventLoop
     _ws_outbox: Outbox
     _ws_buffer: memoryview
     _ws_tasks: Tasks | None = None
+    _ws_intake: Intake | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
@@ -124,6 +51,10 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         self._ws_outbox = Outbox(self._ws_loop, transport)
         self._ws_connection = connection = self._ws_new_connection()
         self._ws_outbox.buffer = connection.writer
+        options = connection.options
+        transport.set_write_buffer_limits(
+            high=options.sendHighWater, low=min(options.sendLowWater, options.sendHighWater)
+        )
         self._ws_start()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -167,71 +98,29 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
             self._ws_never_open(self._ws_open_future)
         if self._ws_closed_future is not None and not self._ws_closed_future.done():
             self._ws_closed_future.set_result(self)
-        self._ws_call(self.onClose, "onClose", *result)
+        self._ws_outbox.lost(lambda: Disconnected(self.wasNotCleanReason or "the connection is closed"))
         self.transport = None
+        if self._ws_intake is not None:
+            self._ws_intake.finish(lambda: self._ws_call(self.onClose, "onClose", *result))
+        else:
+            self._ws_call(self.onClose, "onClose", *result)
 
-    # -- callbacks to override -----------------------------------------------------------------------------------
+    def pause_writing(self) -> None:
+        """The peer does not read, and what waits has reached `sendHighWater`."""
+        sender = self._ws_sender()
+        if sender is not None:
+            sender.limit = -1  # from now on every message is asked about
+        if self._ws_outbox.pause():
+            self._ws_call(self.onHighWater, "onHighWater")
 
-    def onOpen(self) -> Any:
-        """The connection is open; messages may be sent."""
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> Any:
-        """A message has arrived; text is UTF-8 that has been checked."""
-
-    def onPing(self, payload: bytes) -> Any:
-        """A ping has arrived. This answers with the pong (RFC 6455 5.5.3); an override has to do that itself."""
-        self.sendPong(payload)
-
-    def onPong(self, payload: bytes) -> Any:
-        """A pong has arrived."""
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> Any:
-        """The connection is gone; called once, after which nothing else is called.
-
-        `wasClean`: both ends sent their close frame; `code` and `reason` are then the peer's (`None` when it sent
-        none). Otherwise `code` is 1006 and `reason` says what happened.
-        """
-
-    def onUserError(self, exc: BaseException, where: str) -> None:
-        """A callback raised `exc`; `where` is its name. This logs it with traceback and peer, at level error."""
-        LOG.error(
-            "{where}() of {cls} raised {error} (peer {peer})",
-            where=where,
-            cls=type(self).__name__,
-            error=repr(exc),
-            peer=self.peer,
-            exc_info=exc,
-        )
-
-    def onAutoPong(self, ping_sent: float, ping_seq: int, pong_received: float, pong_rtt: float, payload: bytes) -> Any:
-        """The pong of an automatic ping has arrived; times in seconds on the loop's clock."""
-
-    def onAutoPingTimeout(self) -> Any:
-        """The peer did not answer an automatic ping in time; the connection is being dropped."""
-
-    def onMessageBegin(self, isBinary: bool) -> Any:
-        """A message begins."""
-        self._ws_stream.message_begin_default(isBinary)
-
-    def onMessageFrameBegin(self, length: int) -> Any:
-        """A frame with `length` octets on the wire begins."""
-        self._ws_stream.frame_begin_default(length)
-
-    def onMessageFrameData(self, payload: bytes) -> Any:
-        """Octets of the frame have arrived."""
-        self._ws_stream.frame_data_default(payload)
-
-    def onMessageFrameEnd(self) -> Any:
-        """The frame is complete."""
-        return self._ws_stream.frame_end_default()
-
-    def onMessageFrame(self, payload: list[bytes]) -> Any:
-        """A frame has arrived, in these chunks."""
-        self._ws_stream.frame_default(payload)
-
-    def onMessageEnd(self) -> Any:
-        """The message is complete."""
-        return self._ws_stream.message_end_default()
+    def resume_writing(self) -> None:
+        """What waits is down to `sendLowWater`."""
+        if not self._ws_outbox.resume():
+            return
+        sender = self._ws_sender()
+        if sender is not None:
+            sender.limit = FLUSH_SIZE
+        self._ws_call(self.onLowWater, "onLowWater")
 
     # -- what a program may call ---------------------------------------------------------------------------------
 
@@ -247,6 +136,7 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
 
         All that is sent in one turn of the loop leaves together (`sync` changes nothing). Raises `Disconnected` when
         the connection is not open, `PayloadExceededError` beyond `maxMessagePayloadSize` (nothing is sent),
+        `BufferFullError` when `maxSendBuffer` octets wait already (see also `drain` and `sendPolicy`),
         `AssertionError` for wrong types, `ValueError` for a `fragmentSize` below 1.
         """
         if not isinstance(payload, bytes):
@@ -256,6 +146,21 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         if self._ws_connection is None:
             raise Disconnected("expected an open WebSocket connection, got one that is not connected")
         self._ws_connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
+
+    async def drain(self) -> None:
+        """Returns when the peer has taken enough: behind `sendMessage` it makes a program send as fast as it reads.
+
+        Waits while more than `sendHighWater` octets wait to be sent. Raises `Disconnected` when the connection is not
+        open or ends meanwhile.
+        """
+        if self.state != State.OPEN:
+            raise Disconnected("expected an open WebSocket connection, got one that is not open")
+        await self._ws_outbox.drain()
+
+    @property
+    def sendBufferSize(self) -> int:
+        """Octets that wait to be sent."""
+        return 0 if self.transport is None else self._ws_outbox.waiting
 
     def sendPing(self, payload: bytes | None = None) -> None:
         """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
@@ -276,9 +181,13 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         if self._ws_connection is None:
             raise Disconnected("expected an open WebSocket connection, got one that is not connected")
         self._ws_connection.close(code, reason)
+        if self._ws_intake is not None:
+            self._ws_intake.read_on()  # the peer's close frame must not wait behind handlers that lag
 
     def dropConnection(self, abort: bool = False) -> None:
         """Closes the TCP connection without closing handshake; `abort`: without sending what is waiting."""
+        if self._ws_intake is not None:
+            self._ws_intake.clear()
         if self._ws_connection is not None:
             self._ws_connection.drop(abort=abort, reason="dropConnection() was called")
 
@@ -288,6 +197,8 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         Nothing is received any more. `failByDrop` decides whether the peer's answer is awaited. `onClose` gets
         (False, 1006, ...). During the opening handshake a server answers 500 instead.
         """
+        if self._ws_intake is not None:
+            self._ws_intake.clear()
         if self._ws_connection is not None:
             self._ws_connection.fail(code, reason)
 
@@ -299,7 +210,7 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         plain = connection.is_server and connection.pmce is None and not connection.sender.in_message
         frame = preparedMsg.server_frame(connection.options) if plain else None
         if frame is not None:
-            connection.writer.raw(frame)
+            connection.sender.encoded(frame)
             return
         connection.send_message(preparedMsg.payload, preparedMsg.binary, None, not preparedMsg.doNotCompress)
 
@@ -380,20 +291,46 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
             self._ws_call(self.onAutoPong, "onAutoPong", sent, number, received, received - sent, payload)
         self._ws_call(self.onPong, "onPong", payload)
 
+    def connection_receiver(self) -> Callable[[bytes, bool], Any]:
+        """Who takes whole messages: `onMessage` itself when it is a plain function."""
+        return self._ws_queue_message if inspect.iscoroutinefunction(self.onMessage) else self.onMessage
+
     def connection_result(self, value: Any) -> None:
         """`onMessage` returned something."""
-        self._ws_spawn(value, "onMessage")
+        if inspect.isawaitable(value):
+            self._ws_queue(value, "onMessage", 0)
 
     def connection_error(self, exc: Exception) -> None:
         """`onMessage` raised."""
-        self.onUserError(exc, "onMessage")
+        self._ws_failed(exc, "onMessage")
+
+    def connection_room(self, what: Sent, size: int) -> bool:
+        """More is to be sent while much waits, or the transport wants no more: whether it may be sent."""
+        outbox, connection = self._ws_outbox, self._ws_connection
+        assert connection is not None
+        if connection.writer.size >= FLUSH_SIZE:
+            outbox.flush()
+        cap = connection.options.maxSendBuffer
+        waiting = outbox.waiting if cap else 0
+        if not waiting or waiting + size <= cap:
+            return True
+        policy = connection.options.sendPolicy
+        if what is Sent.CONTROL:
+            return False
+        if policy == "drop" and what is Sent.MESSAGE:
+            self.droppedMessages += 1
+            return False
+        if policy == "close":
+            self.failConnection(1008, "the peer reads too slowly")
+            raise Disconnected("expected a peer that reads, got one that left too much waiting; connection failed")
+        raise BufferFullError(f"expected at most {cap} octets waiting to be sent, got {waiting} and {size} more", self)
 
     def connection_stream(self) -> MessageStream | None:
         """Who takes messages piece by piece: only when the class overrides one of the hooks for that."""
         if not overrides_stream_hooks(self, WebSocketAdapterProtocol):
             return None
-        self._ws_stream = MessageStream(self, self._ws_call)
-        return self._ws_stream
+        stream = self._ws_stream = MessageStream(self, self._ws_call_in_order)
+        return stream
 
     def connection_handshake(self, request_or_response: Any) -> None:
         """The peer's half of the opening handshake has arrived and is in order."""
@@ -414,6 +351,8 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
                 size=options.autoPingSize,
                 any_traffic=options.autoPingRestartOnAnyTraffic,
             )
+        if inspect.iscoroutinefunction(self.onMessage):
+            self._ws_new_intake()
         self._ws_call(self.onOpen, "onOpen")
         if self._ws_open_future is not None and not self._ws_open_future.done():
             self._ws_open_future.set_result(None)
@@ -423,8 +362,6 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         LOG.info("WebSocket connection with {peer} failed: {reason}", peer=self.peer, reason=reason)
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    _ws_stream: MessageStream
 
     def _ws_new_connection(self) -> Connection:
         raise NotImplementedError
@@ -453,10 +390,34 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         try:
             result = callback(*args)
         except Exception as exc:
-            self.onUserError(exc, where)
+            self._ws_failed(exc, where)
         else:
             if result is not None:
                 self._ws_spawn(result, where)
+
+    def _ws_call_in_order(self, callback: Callable[..., Any], where: str, size: int, *args: Any) -> None:
+        """Calls a callback whose awaitable waits for its turn; it keeps `size` octets in memory."""
+        try:
+            result = callback(*args)
+        except Exception as exc:
+            self._ws_failed(exc, where)
+        else:
+            if inspect.isawaitable(result):
+                self._ws_queue(result, where, size)
+
+    def _ws_queue_message(self, payload: bytes, is_binary: bool) -> None:
+        """An `async` `onMessage` waits for its turn."""
+        self._ws_queue(lambda: self.onMessage(payload, is_binary), "onMessage", len(payload))
+
+    def _ws_queue(self, call: Any, where: str, size: int) -> None:
+        if self._ws_intake is None:
+            self._ws_new_intake()
+        assert self._ws_intake is not None
+        self._ws_intake.add(call, where, size)
+
+    def _ws_new_intake(self) -> None:
+        assert self._ws_connection is not None
+        self._ws_intake = Intake(self, self._ws_connection, self._ws_loop, self._ws_failed)
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:
@@ -464,7 +425,14 @@ class WebSocketAdapterProtocol(asyncio.BufferedProtocol):
         self._ws_tasks.spawn(value, where, then)
 
     def _ws_task_failed(self, exc: BaseException, where: str) -> None:
+        self._ws_failed(exc, where)
+
+    def _ws_failed(self, exc: BaseException, where: str) -> None:
+        """A callback raised."""
         self.onUserError(exc, where)
+        if isinstance(exc, BufferFullError) and exc.connection is self:
+            # Part of what the callback wanted to send is missing: better an end than a stream with holes.
+            self.failConnection(1008, "the peer reads too slowly")
 
     def _ws_resolved_options(self) -> Any:
         """The options of the factory, with attributes of the same name on factory, class and instance above them."""

@@ -199,6 +199,13 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
         self.options = self.options.updated(_without_self(locals()))
 
+        sendHighWater: int | None = None,
+        sendLowWater: int | None = None,
+        maxSendBuffer: int | None = None,
+        sendPolicy: str | None = None,
+        maxConcurrentHandlers: int | None = None,
+        maxReceiveQueue: int | None = None,
+        maxReceiveQueueSize: int | None = None,
     def getConnectionCount(self) -> int:
         """How many connections there are, those in their opening handshake included."""
         return self.countConnections
@@ -281,3 +288,10 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ClientOptions`)."""
         self.options = self.options.updated(_without_self(locals()))
+        sendHighWater: int | None = None,
+        sendLowWater: int | None = None,
+        maxSendBuffer: int | None = None,
+        sendPolicy: str | None = None,
+        maxConcurrentHandlers: int | None = None,
+        maxReceiveQueue: int | None = None,
+        maxReceiveQueueSize: int | None = None,

@@ -119,7 +119,7 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         if where == "onConnect":
             self._ws_connect_failed(exc)
         else:
-            self.onUserError(exc, where)
+            self._ws_failed(exc, where)
 
     @property
     def http_request_uri(self) -> str | None:
@@ -295,7 +295,7 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
         elif where == "onConnecting":
             self._ws_connecting_failed(exc)
         else:
-            self.onUserError(exc, where)
+            self._ws_failed(exc, where)
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -27,12 +27,13 @@ class MessageStream:
     A hook that is overridden without calling the base stops the default ones after it.
     """
 
-    __slots__ = ("_call", "_chunks", "_frames", "_is_binary", "_protocol")
+    __slots__ = ("_call", "_chunks", "_frames", "_is_binary", "_protocol", "_size")
 
     def __init__(self, protocol: Any, call: Callable[..., None]) -> None:
         self._protocol = protocol
         self._call = call
         self._is_binary = False
+        self._size = 0  # octets of the message so far
         self._frames: list[bytes] | None = None  # of the message
         self._chunks: list[bytes] | None = None  # of the frame
 
@@ -42,24 +43,26 @@ class MessageStream:
         """A message begins."""
         self._frames = None
         self._is_binary = is_binary
-        self._call(self._protocol.onMessageBegin, "onMessageBegin", is_binary)
+        self._size = 0
+        self._call(self._protocol.onMessageBegin, "onMessageBegin", 0, is_binary)
 
     def frame_begin(self, length: int) -> None:
         """A frame begins."""
         self._chunks = None
-        self._call(self._protocol.onMessageFrameBegin, "onMessageFrameBegin", length)
+        self._call(self._protocol.onMessageFrameBegin, "onMessageFrameBegin", 0, length)
 
     def frame_data(self, data: bytes) -> None:
         """Octets have arrived."""
-        self._call(self._protocol.onMessageFrameData, "onMessageFrameData", data)
+        self._size += len(data)
+        self._call(self._protocol.onMessageFrameData, "onMessageFrameData", len(data), data)
 
     def frame_end(self) -> None:
         """The frame is complete."""
-        self._call(self._protocol.onMessageFrameEnd, "onMessageFrameEnd")
+        self._call(self._protocol.onMessageFrameEnd, "onMessageFrameEnd", 0)
 
     def message_end(self) -> None:
         """The message is complete."""
-        self._call(self._protocol.onMessageEnd, "onMessageEnd")
+        self._call(self._protocol.onMessageEnd, "onMessageEnd", self._size)
 
     # what the hooks do by default
 

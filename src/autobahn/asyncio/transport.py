@@ -9,10 +9,13 @@ import asyncio
 import inspect
 import socket
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-
+HIGH_WATER = 65536
+"""Octets waiting to be sent beyond which a transport is said to be above its high-water mark."""
+LOW_WATER = 16384
 READ_SIZE = 262144  # octets taken from a socket at a time
 
 _of_thread = threading.local()
@@ -44,9 +47,24 @@ class Outbox:
     """Writes a buffer to a transport: once per batch that is read, else once per turn of the loop.
 
     Implements `autobahn.websocket.connection.Sink`. After `close` and `abort` nothing is written any more.
+
+    Flow control, for protocols that pass on `pause_writing` (to `pause`) and `resume_writing` (to `resume`): while the
+    transport is above its high-water mark, the buffer is held back until it has a worthwhile size, and `drain` waits.
     """
 
-    __slots__ = ("_closed", "_flush_scheduled", "_loop", "_timer", "_transport", "buffer")
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_closed",
+        "_drainers",
+        "_flush_scheduled",
+        "_loop",
+        "_timer",
+        "_transport",
+        "above",
+        "buffer",
+        "paused",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
@@ -54,7 +72,14 @@ class Outbox:
         self._timer: asyncio.TimerHandle | None = None
         self._flush_scheduled = False
         self._closed = False
+        self._backlog: deque[bytes] = deque()
+        self._backlog_size = 0
+        self._drainers: list[asyncio.Future[None]] | None = None
         self.buffer: Buffer | None = None
+        self.paused = False
+        """Whether the transport wants no more for now."""
+        self.above = False
+        """Whether the high-water mark was passed and the low-water mark not reached since."""
 
     def wake(self) -> None:
         """The buffer is flushed in this turn of the loop or the next."""
@@ -67,9 +92,15 @@ class Outbox:
         self.flush()
 
     def flush(self) -> None:
-        """The buffer is empty and the transport has its octets."""
+        """The buffer is empty and the transport has its octets; while it is paused they wait here."""
         buffer = self.buffer
         if buffer is not None and buffer.size:
+            if self.paused:
+                if buffer.size >= HIGH_WATER:
+                    # Not into the transport: its one growing buffer would be copied again and again.
+                    self._backlog.append(buffer.take())
+                    self._backlog_size += len(self._backlog[-1])
+                return
             if self._closed:
                 buffer.take()
             else:
@@ -77,13 +108,13 @@ class Outbox:
 
     def close(self) -> None:
         """Flushes, then closes the transport once it has written everything."""
-        self.flush()
+        self._flush_all()
         self._closed = True
         self._transport.close()
 
     def half_close(self) -> None:
         """Flushes and sends FIN, and reading goes on; closes when the transport (TLS) cannot do that."""
-        self.flush()
+        self._flush_all()
         self._closed = True
         if not self._transport.is_closing():
             if self._transport.can_write_eof():
@@ -95,6 +126,73 @@ class Outbox:
         """Closes the transport now; what is not written yet is lost."""
         self._closed = True
         self._transport.abort()
+
+    def _flush_all(self) -> None:
+        self.paused = False
+        while self._backlog:
+            self._transport.write(self._backlog.popleft())
+        self._backlog_size = 0
+        self.paused = False
+        self.flush()
+
+    @property
+    def waiting(self) -> int:
+        """Octets that the system has not taken yet."""
+        size = self._transport.get_write_buffer_size() + self._backlog_size
+        return size if self.buffer is None else size + self.buffer.size
+
+    def pause(self) -> bool:
+        """The transport is above its high-water mark; whether that is news."""
+        is_news = not self.above and not self._closed
+        self.paused = self.above = True
+        return is_news
+
+    def resume(self) -> bool:
+        """The transport is at its low-water mark and gets what was held back; whether it is still there then."""
+        self.paused = False
+        while self._backlog:
+            self._backlog_size -= len(self._backlog[0])
+            self._transport.write(self._backlog.popleft())
+            if self.paused:
+                return False
+        self.flush()
+        if self.paused:
+            return False
+        self.above = False
+        self._wake_drainers(None)
+        return True
+
+    async def drain(self) -> None:
+        """Returns when the transport is below its high-water mark. Raises what `lost` gives."""
+        buffer = self.buffer
+        if buffer is not None and buffer.size > HIGH_WATER:
+            self.flush()
+            if not self.paused:
+                await asyncio.sleep(0)  # whoever sends without end leaves a turn to the others
+        while self.paused:
+            if self._drainers is None:
+                self._drainers = []
+            future = self._loop.create_future()
+            self._drainers.append(future)
+            await future
+
+    def lost(self, make: Callable[[], Exception]) -> None:
+        """The connection is gone: whoever waits in `drain` gets an exception out of `make`."""
+        self._closed = True
+        self.paused = self.above = False
+        self._backlog.clear()
+        self._backlog_size = 0
+        self._wake_drainers(make)
+
+    def _wake_drainers(self, make: Callable[[], Exception] | None) -> None:
+        drainers, self._drainers = self._drainers, None
+        for future in drainers or ():
+            if future.done():
+                continue
+            if make is None:
+                future.set_result(None)
+            else:
+                future.set_exception(make())
 
     def set_timeout(self, seconds: float, callback: Callable[[], None] | None) -> None:
         """Calls `callback` after `seconds`; replaces the call set before. 0 or `None`: none."""

@@ -19,7 +19,7 @@ from autobahn.websocket.compress import PerMessageDeflate
 from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.frames import CLOSE, Reader, Writer
 from autobahn.websocket.options import ClientOptions, ServerOptions
-from autobahn.websocket.sending import Sender
+from autobahn.websocket.sending import Sender, Sent
 
 DRAIN_TIMEOUT = 10.0
 """Seconds for the last octets to leave after an orderly close; then the TCP connection is aborted."""
@@ -58,10 +58,12 @@ class Sink(Protocol):
 class Events(Protocol):
     """What a connection tells the shell.
 
-    `onMessage` is handed to the frame reader as it is: nothing of ours stands between the parser and the program.
+    What `connection_receiver` gives is handed to the frame reader as it is: nothing of ours stands between the parser
+    and the program. `connection_room` is the `room` of the `Sender`.
     """
 
-    def onMessage(self, payload: bytes, isBinary: bool, /) -> Any: ...
+    def connection_receiver(self) -> Callable[[bytes, bool], Any]: ...
+    def connection_room(self, what: Sent, size: int) -> bool: ...
     def connection_ping(self, payload: bytes) -> None: ...
     def connection_pong(self, payload: bytes) -> None: ...
     def connection_result(self, value: Any) -> None: ...
@@ -140,7 +142,7 @@ class Connection:
         self.events = events
         self.writer = Writer(sink.wake, masked=masked, apply_mask=apply_mask)
         self.state = State.CONNECTING
-        self.receive: Callable[[bytes], None] = _ignore
+        self.receive: Callable[[Any], None] = _ignore
         self.send_message: Callable[..., None] = _not_open
         self.reader: Reader | None = None
         self.sender: Sender | None = None
@@ -172,7 +174,7 @@ class Connection:
             max_message = min(max_message or pmce.max_message_size, pmce.max_message_size)
         self.pmce = pmce
         self.reader = Reader(
-            events.onMessage,
+            events.connection_receiver(),
             events.connection_ping,
             events.connection_pong,
             self._close_received,
@@ -191,6 +193,7 @@ class Connection:
             max_message=options.maxMessagePayloadSize,
             fragment_size=options.autoFragmentSize,
             deflater=None if pmce is None else pmce.new_deflater(),
+            room=events.connection_room,
         )
         self.state = State.OPEN
         self.receive = self.reader.feed
@@ -208,6 +211,13 @@ class Connection:
         check_close(code, reason)
         if self.state is State.CONNECTING:
             raise Disconnected("expected an open WebSocket connection, got one in its opening handshake")
+        self.end(code, reason)
+
+    def end(self, code: int | None, reason: str | None) -> None:
+        """Starts the closing handshake with any code an endpoint may send, such as 1001 for a server that goes away.
+
+        Nothing happens when the connection is not open; `close` is what applications may ask for.
+        """
         if self.state is State.OPEN:
             self._send_close(code, reason)
             self.closed_by_me = True

@@ -180,7 +180,7 @@ class ClientConnection(Connection):
         )
 
     def _hold(self, data: bytes) -> None:
-        self._held.append(data)
+        self._held.append(bytes(data))  # the shell reads into a buffer of its own
 
     def proceed(self) -> None:
         """The program agreed to the response: tells `connection_opened`, then reads what has come in meanwhile."""

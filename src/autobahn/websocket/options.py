@@ -41,6 +41,9 @@ _COUNTS = frozenset(
         "trustXForwardedFor",
         "maxHandshakeSize",
         "maxHandshakeHeaders",
+        "sendHighWater",
+        "sendLowWater",
+        "maxSendBuffer",
     }
 )
 _SECONDS = frozenset(
@@ -75,6 +78,20 @@ class Options:
     perMessageCompressionAccept: Callable[[Any], Any] | None = None
     maxHandshakeSize: int = MAX_HEAD_SIZE
     maxHandshakeHeaders: int = MAX_HEADERS
+    sendHighWater: int = 64 * 1024
+    """Octets waiting to be sent at which `drain` begins to wait and `onHighWater` is called."""
+    sendLowWater: int = 16 * 1024
+    """Octets waiting to be sent at which `drain` returns and `onLowWater` is called."""
+    maxSendBuffer: int = 64 * 1024 * 1024
+    """Octets that may wait to be sent; the message that would go beyond meets `sendPolicy`, unless nothing waits."""
+    sendPolicy: str = "exception"
+    """"exception": `BufferFullError` at the caller; "close": the connection fails with 1008; "drop": not sent."""
+    maxConcurrentHandlers: int = 1
+    """How many `async` message callbacks of one connection may run at once; 1: one after the other."""
+    maxReceiveQueue: int = 64
+    """Messages that may wait for `async` callbacks before reading from the network pauses."""
+    maxReceiveQueueSize: int = 1024 * 1024
+    """Octets that may wait for `async` callbacks before reading from the network pauses."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -178,11 +195,27 @@ def _check_policy(name: str, value: Any) -> None:
         raise TypeError(f"expected {name} of type str, got {type(value).__name__}")
 
 
+def _check_positive(name: str, value: Any) -> None:
+    if not _is_int(value):
+        raise TypeError(f"expected {name} of type int, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"expected {name} to be 1 or more, got {value}")
+
+
+def _check_send_policy(name: str, value: Any) -> None:
+    if value not in {"exception", "close", "drop"}:
+        raise ValueError(f"expected {name} to be 'exception', 'close' or 'drop', got {value!r}")
+
+
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "autoPingSize": _check_ping_size,
     "perMessageCompressionAccept": _check_accept,
     "perMessageCompressionOffers": _check_offers,
     "allowedOrigins": _check_origins,
+    "maxConcurrentHandlers": _check_positive,
+    "maxReceiveQueue": _check_positive,
+    "maxReceiveQueueSize": _check_positive,
+    "sendPolicy": _check_send_policy,
     "versions": _check_versions,
     "version": _check_version,
     "flashSocketPolicy": _check_policy,

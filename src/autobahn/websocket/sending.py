@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable
 from typing import Protocol
 
 from autobahn.exception import PayloadExceededError
@@ -15,11 +17,27 @@ class Deflating(Protocol):
     def end_message(self) -> bytes: ...
 
 
+class Sent(enum.Enum):
+    """What is to be sent when room is asked for."""
+
+    MESSAGE = enum.auto()
+    PIECE = enum.auto()
+    CONTROL = enum.auto()
+
+
+Room = Callable[[Sent, int], bool]
+
+FLUSH_SIZE = 65536
+"""Octets in the writer beyond which it is worthwhile to hand them on before more is added."""
+
+
 class Sender:
     """Sends messages through a `Writer`, compressed when there is a `deflater`.
 
     `max_message`: octets a message may have before compression (the receiver counts the same), 0 = any.
-    `fragment_size`: messages leave in frames of at most so many octets, 0 = in one frame.
+    `fragment_size`: messages leave in frames of at most so many octets, 0 = in one frame. `room`: asked with what is to
+    be sent and its size whenever the writer holds more than `limit` octets (assignable); it returns whether to send it,
+    or raises.
     """
 
     __slots__ = (
@@ -28,9 +46,11 @@ class Sender:
         "_max_message",
         "_opcode",
         "_piece",
+        "_room",
         "_rsv1",
         "_sent",
         "_writer",
+        "limit",
     )
 
     def __init__(
@@ -40,8 +60,11 @@ class Sender:
         max_message: int = 0,
         fragment_size: int = 0,
         deflater: Deflating | None = None,
+        room: Room | None = None,
     ) -> None:
         self._writer = writer
+        self._room = room
+        self.limit: int = FLUSH_SIZE if room is not None else 1 << 62
         self._max_message = max_message
         self._fragment_size = fragment_size
         self._deflater = deflater
@@ -66,6 +89,8 @@ class Sender:
             fragment_size = self._fragment_size
         elif fragment_size < 1 and size:
             raise ValueError(f"expected fragmentSize of 1 or more octets, got {fragment_size}")
+        if self._writer.size > self.limit and not self._has_room(Sent.MESSAGE, size):
+            return
         if deflater is not None:
             payload = deflater.compress(payload) + deflater.end_message()
             size = len(payload)
@@ -80,6 +105,14 @@ class Sender:
         for start in range(fragment_size, last, fragment_size):
             frame(CONTINUATION, payload[start : start + fragment_size], False)
         frame(CONTINUATION, payload[last:], True)
+
+    def _has_room(self, what: Sent, size: int) -> bool:
+        return self._room is None or self._room(what, size)
+
+    def encoded(self, frame: bytes) -> None:
+        """Sends a whole message that is a frame already."""
+        if self._writer.size <= self.limit or self._has_room(Sent.MESSAGE, len(frame)):
+            self._writer.raw(frame)
 
     @property
     def in_message(self) -> bool:
@@ -137,7 +170,8 @@ class Sender:
     def _control(self, opcode: int, payload: bytes) -> None:
         if len(payload) > 125:
             raise ValueError(f"expected at most 125 octets in a ping or pong, got {len(payload)}")
-        self._writer.frame(opcode, payload)
+        if self._writer.size <= self.limit or self._has_room(Sent.CONTROL, len(payload)):
+            self._writer.frame(opcode, payload)
 
     def _check_between_frames(self, call: str) -> None:
         if self._opcode < 0:
@@ -150,6 +184,8 @@ class Sender:
         if self._max_message and self._sent > self._max_message:
             self._sent -= len(payload)
             raise PayloadExceededError(f"expected a message of at most {self._max_message} octets, got more")
+        if self._writer.size > self.limit:
+            self._has_room(Sent.PIECE, len(payload))
         if self._rsv1:
             assert self._deflater is not None
             payload = self._deflater.compress(payload)
