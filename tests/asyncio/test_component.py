@@ -246,7 +246,7 @@ async def test_session_factory_and_application_session():
         ({"transports": {"url": "ws://a", "typ": "x"}}, "got 'typ'"),
         ({"transports": {"type": "websocket"}}, "expected 'url'"),
         ({"transports": {"type": "carrier", "url": "ws://a"}}, "expected type 'websocket' or 'rawsocket'"),
-        ({"transports": {"type": "rawsocket", "url": "rs://a:1"}}, "not available in this release"),
+        ({"transports": {"type": "websocket", "url": "rs://a:1"}}, "expected a URL that starts with ws:// or wss://"),
         ({"transports": {"url": "ws://a", "serializers": ["xml"]}}, "got 'xml'"),
         ({"transports": {"url": "ws://a", "options": {"open_timeout": 1}}}, "openTimeout"),
         ({"transports": {"url": "ws://a", "max_retries": "many"}}, "'max_retries'"),

@@ -191,7 +191,7 @@ async def test_a_binary_message_on_a_json_connection_is_a_violation():
 @pytest.mark.parametrize(
     "data",
     [b"\x00\x01\x02\x03" * 10 + b"\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-     b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"GET /ws HTTP/1.1\r\n" + b"X: y\r\n" * 5000, b"\x7f\xf1\x00\x00"],
+     b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"GET /ws HTTP/1.1\r\n" + b"X: y\r\n" * 5000, b"\x7e\xf1\x00\x00"],
     ids=lambda data: repr(data[:16]),
 )  # fmt: skip
 async def test_bytes_that_are_not_a_websocket_handshake(data, warnings_logged):
@@ -200,7 +200,7 @@ async def test_bytes_that_are_not_a_websocket_handshake(data, warnings_logged):
         host, port = re.search(r"//(.*):(\d+)/", router.url).groups()
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(data)
-        if data.startswith(b"\x7f"):
+        if data.startswith(b"\x7e"):
             writer.write_eof()
         answer = await reader.read(4096)
         assert answer == b"" or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")

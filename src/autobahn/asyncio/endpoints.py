@@ -12,12 +12,16 @@ import ssl as ssl_module
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.rawsocket.util import create_url as create_rawsocket_url
+from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.serializer import SERID_TO_SER
 from autobahn.websocket.util import parse_url
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 DEFAULT_SERIALIZERS = ("cbor", "json")
+DEFAULT_RAWSOCKET_SERIALIZER = "cbor"
 
 _TRANSPORT_KEYS = {
     "type", "url", "endpoint", "serializers", "serializer", "options", "proxy", "headers", "max_retries",
@@ -85,25 +89,30 @@ class Retry:
 
 @dataclasses.dataclass(slots=True)
 class TransportDescription:
-    """One way to reach the router."""
+    """One way to reach the router; a ``type`` "rawsocket" has one serializer."""
 
     url: str
     endpoint: Endpoint
+    type: str = "websocket"
     serializers: tuple[str, ...] = DEFAULT_SERIALIZERS
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     retry: Retry = dataclasses.field(default_factory=Retry)
 
     async def connect(self, session_factory: Callable[[], Any]) -> Any:
-        """Connect, and return the WebSocket protocol once it is open and drives the session.
+        """Connect, and return the protocol once it is open and drives the session.
 
         OSError, ssl.SSLError or TimeoutError when the server cannot be reached; ConnectionError when it refuses the
-        WebSocket handshake.
+        handshake of WebSocket or RawSocket.
         """
         serializers = [SERID_TO_SER[name]() for name in self.serializers]
-        factory = WampWebSocketClientFactory(
-            session_factory, url=self.url, serializers=serializers, headers=self.headers or None
-        )
+        factory: Any
+        if self.type == "rawsocket":
+            factory = WampRawSocketClientFactory(session_factory, serializers[0])
+        else:
+            factory = WampWebSocketClientFactory(
+                session_factory, url=self.url, serializers=serializers, headers=self.headers or None
+            )
         factory.setProtocolOptions(**self.options)
         _, protocol = await self.endpoint.connect(factory)
         try:
@@ -136,14 +145,15 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
     if not isinstance(item, Mapping):
         raise ValueError(f"{where}: expected a URL or a dict, got {type(item).__name__}")
     _known(where, item, _TRANSPORT_KEYS)
-    kind = item.get("type", "websocket")
+    url = item.get("url")
+    is_rawsocket_url = isinstance(url, str) and url.lower().startswith(("rs://", "rss://"))
+    kind = item.get("type", "rawsocket" if is_rawsocket_url else "websocket")
     if kind == "rawsocket":
-        raise ValueError(f"{where}: type 'rawsocket' is not available in this release, use 'websocket'")
+        return _parse_rawsocket(where, item, url)
     if kind != "websocket":
         raise ValueError(f"{where}: expected type 'websocket' or 'rawsocket', got {kind!r}")
     if item.get("proxy") is not None:
         raise ValueError(f"{where}: 'proxy' is not available in this release")
-    url = item.get("url")
     if not isinstance(url, str):
         raise ValueError(f"{where}: expected 'url' as a ws:// or wss:// URL, got {url!r}")
     try:
@@ -154,10 +164,45 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
         url=url,
         endpoint=_parse_endpoint(where, item.get("endpoint"), secure, host, port),
         serializers=_parse_serializers(where, item.get("serializers")),
-        options=_parse_options(where, item.get("options")),
+        options=_parse_options(where, item.get("options"), WampWebSocketClientFactory(lambda: None)),
         headers=dict(_typed(where, "headers", item.get("headers") or {}, Mapping)),
         retry=_parse_retry(where, item),
     )
+
+
+def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> TransportDescription:
+    for key in ("proxy", "headers", "serializers"):
+        if item.get(key):
+            hint = ", use 'serializer'" if key == "serializers" else ""
+            raise ValueError(f"{where}: expected no {key!r} for type 'rawsocket', got {item[key]!r}{hint}")
+    secure, host, port = False, "localhost", 0
+    if url is not None or item.get("endpoint") is None:
+        if not isinstance(url, str):
+            raise ValueError(f"{where}: expected 'url' as an rs:// or rss:// URL, or an 'endpoint', got {url!r}")
+        try:
+            parse: Callable[[str], Any] = parse_url if url.lower().startswith(("ws:", "wss:")) else parse_rawsocket_url
+            secure, host, port, *_ = parse(url)
+        except ValueError as exc:
+            raise ValueError(f"{where}: {exc}") from None
+    endpoint = _parse_endpoint(where, item.get("endpoint"), secure, host, port)
+    name = item.get("serializer") or DEFAULT_RAWSOCKET_SERIALIZER
+    if not isinstance(name, str) or name not in SERID_TO_SER:
+        raise ValueError(f"{where}: expected 'serializer' out of {', '.join(SERID_TO_SER)}, got {name!r}")
+    return TransportDescription(
+        url=url or _url_of(endpoint),
+        endpoint=endpoint,
+        type="rawsocket",
+        serializers=(name,),
+        options=_parse_options(where, item.get("options"), WampRawSocketClientFactory(lambda: None)),
+        retry=_parse_retry(where, item),
+    )
+
+
+def _url_of(endpoint: Endpoint) -> str:
+    """How the log calls an endpoint that was given without URL."""
+    if endpoint.type == "unix":
+        return create_rawsocket_url("unix", endpoint.path, bool(endpoint.ssl))
+    return create_rawsocket_url(endpoint.host, endpoint.port, bool(endpoint.ssl))
 
 
 def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | str) -> Endpoint:
@@ -208,8 +253,8 @@ def _parse_serializers(where: str, names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parse_options(where: str, options: Any) -> dict[str, Any]:
-    """Protocol options in camelCase; snake_case names are accepted."""
+def _parse_options(where: str, options: Any, factory: Any) -> dict[str, Any]:
+    """Protocol options in camelCase; snake_case names are accepted. ``factory`` knows the names and the types."""
     if options is None:
         return {}
     _typed(where, "options", options, Mapping)
@@ -217,8 +262,8 @@ def _parse_options(where: str, options: Any) -> dict[str, Any]:
     for key, value in options.items():
         head, *rest = str(key).split("_")
         camel[head + "".join(part.capitalize() for part in rest)] = value
-    try:  # a factory without a connection knows the names and the types
-        WampWebSocketClientFactory(lambda: None).setProtocolOptions(**camel)
+    try:
+        factory.setProtocolOptions(**camel)
     except (TypeError, ValueError, AssertionError) as exc:
         raise ValueError(f"{where}, options: {exc}") from None
     return camel

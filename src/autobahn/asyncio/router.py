@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
 from autobahn.asyncio.loops import signals_call
+from autobahn.asyncio.rawsocket import WampRawSocketServerFactory
 from autobahn.asyncio.runtime import AsyncioRuntime
+from autobahn.asyncio.sniff import OnePort
 from autobahn.asyncio.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
+from autobahn.rawsocket.util import create_url as create_rawsocket_url
+from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.router import Router as RouterCore
 from autobahn.router.local import connect_local
 from autobahn.websocket.types import ConnectionDeny
@@ -45,30 +49,37 @@ class RouterFactory(WampWebSocketServerFactory):
 class Router:
     """A WAMP router: ``async with Router() as router:`` listens at ``router.url`` until the block ends.
 
-    ``url``: where to listen (port 0: any free port), or None for in-process sessions only. ``realms``: their names;
-    with ``auto_realms`` any realm a client asks for is made. ``hello_timeout``: seconds a connection may stay without a
-    session; ``goodbye_timeout``: seconds a client has to answer GOODBYE. Leaving the block says GOODBYE
-    (``wamp.close.system_shutdown``) to all sessions and closes all connections.
+    ``url``: where to listen (port 0: any free port), several of them, or None for in-process sessions only. At a
+    ``ws://`` URL RawSocket clients are served, too; an ``rs://`` URL is for them alone; ``ws://unix:/path`` and
+    ``rs://unix:/path`` are Unix sockets. ``realms``: their names; with ``auto_realms`` any realm a client asks for is
+    made. ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
+    to answer GOODBYE. Leaving the block says GOODBYE (``wamp.close.system_shutdown``) to all sessions and closes all
+    connections.
     """
 
     def __init__(
         self,
-        url: str | None = "ws://127.0.0.1:0/ws",
+        url: str | Sequence[str] | None = "ws://127.0.0.1:0/ws",
         *,
         realms: Iterable[str] = ("realm1",),
         auto_realms: bool = False,
         hello_timeout: float = 5.0,
         goodbye_timeout: float = 5.0,
     ) -> None:
-        self._listen_url = url
+        self._listen_urls = () if url is None else (url,) if isinstance(url, str) else tuple(url)
         self._realms = tuple(realms)
         self._auto_realms = auto_realms
         self._hello_timeout = hello_timeout
         self._goodbye_timeout = goodbye_timeout
         self._core: RouterCore | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._locals: list[Any] = []
-        self.url: str | None = None  # where it listens, with the real port; set by start()
+        self.urls: list[str] = []  # where it listens, with the real ports; set by start()
+
+    @property
+    def url(self) -> str | None:
+        """Where it listens, with the real port; None before `start`, and when it does not listen."""
+        return self.urls[0] if self.urls else None
 
     @property
     def core(self) -> RouterCore:
@@ -88,7 +99,7 @@ class Router:
         self._locals.append(session)
 
     async def start(self) -> None:
-        """The router listens; OSError when it cannot."""
+        """The router listens; OSError when it cannot, ValueError for a URL that is none to listen at."""
         loop = asyncio.get_running_loop()
         self._core = RouterCore(
             realms=self._realms,
@@ -97,21 +108,44 @@ class Router:
             goodbye_timeout=self._goodbye_timeout,
             runtime=AsyncioRuntime(loop),
         )
-        if self._listen_url is None:
-            return
-        secure, host, port, _, path, _ = parse_url(self._listen_url)
-        if secure:
-            raise ValueError(f"expected a ws:// URL to listen at, got {self._listen_url}")
-        factory = RouterFactory(self._core.new_session, url=self._listen_url)
-        factory.router_path = path
+        self.urls = []
+        try:
+            for url in self._listen_urls:
+                self.urls.append(await self._listen(self._core, url))
+        except BaseException:
+            for server in self._servers:
+                server.close()
+            self._servers = []
+            self._core = None
+            raise
+
+    async def _listen(self, core: RouterCore, url: str) -> str:
+        """There is a server at ``url``; the URL with the real port."""
+        rawsocket = WampRawSocketServerFactory(core.new_session)
+        if url.lower().startswith(("rs://", "rss://")):
+            secure, host, port = parse_rawsocket_url(url)
+            _not_secure(url, secure)
+            real_port = await self._serve(rawsocket, host, port)
+            return url if host == "unix" else create_rawsocket_url(host, real_port)
+        secure, host, port, _, path, _ = parse_url(url)
+        _not_secure(url, secure)
+        websocket = RouterFactory(core.new_session, url=url)
+        websocket.router_path = path
+        real_port = await self._serve(OnePort(websocket, rawsocket), host, port)
         if host == "unix":
-            self._server = await loop.create_unix_server(factory, str(port))
-            self.url = self._listen_url
-        else:
-            self._server = await loop.create_server(factory, host, int(port))
-            real_port = self._server.sockets[0].getsockname()[1]
-            factory.externalPort = real_port
-            self.url = create_url(host, real_port, path=path)
+            return url
+        websocket.externalPort = real_port
+        return create_url(host, real_port, path=path)
+
+    async def _serve(self, factory: Any, host: str, port: int | str) -> int:
+        """There is a server; its real port, 0 for a Unix socket."""
+        loop = asyncio.get_running_loop()
+        if host == "unix":
+            self._servers.append(await loop.create_unix_server(factory, str(port)))
+            return 0
+        server = await loop.create_server(factory, host, int(port))
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Every session got GOODBYE and every connection is closed; idempotent.
@@ -120,20 +154,21 @@ class Router:
         """
         if self._core is None:
             return
-        core, server = self._core, self._server
-        if server is not None:
+        core, servers = self._core, self._servers
+        for server in servers:
             server.close()
         core.shutdown()
         try:
             async with asyncio.timeout(self._goodbye_timeout + CLOSE_TIMEOUT):
-                while core.links:
+                while core.links:  # noqa: ASYNC110 - a set, and nobody else waits for it
                     await asyncio.sleep(0.005)
         except TimeoutError:
             for link in list(core.links):
                 link.abort()
-        if server is not None:
+        for server in servers:
             await server.wait_closed()
-        self._core = self._server = None
+        self._core = None
+        self._servers = []
 
     async def __aenter__(self) -> Router:
         await self.start()
@@ -143,6 +178,11 @@ class Router:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _not_secure(url: str, secure: bool) -> None:
+    if secure:
+        raise ValueError(f"expected a ws:// or rs:// URL to listen at, got {url}")
 
 
 async def serve(router: Router, announce: Any = None) -> None:

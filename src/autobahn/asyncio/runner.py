@@ -1,4 +1,4 @@
-"""`ApplicationRunner`: host one session over WAMP-over-WebSocket."""
+"""`ApplicationRunner`: host one session over WAMP-over-WebSocket or WAMP-over-RawSocket."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
+from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.session import ClientSession
 from autobahn.wamp.types import ComponentConfig
 from autobahn.websocket.compress import (
@@ -25,8 +27,9 @@ LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told 
 class ApplicationRunner:
     """Connects one session to the router at ``url`` and runs it until the connection is closed.
 
-    ``url``: a ``ws://`` or ``wss://`` URL. ``ssl``: True, False or an `ssl.SSLContext`; default by the URL.
-    ``headers``: additional HTTP headers for the opening handshake. ``serializers``: default all.
+    ``url``: a ``ws://``, ``wss://``, ``rs://`` or ``rss://`` URL. ``ssl``: True, False or an `ssl.SSLContext`; default
+    by the URL. ``headers``: additional HTTP headers for the opening handshake. ``serializers``: default all; RawSocket
+    takes the first, and CBOR by default.
     """
 
     log = Log("autobahn.runner")
@@ -74,7 +77,8 @@ class ApplicationRunner:
         session stops the loop. OSError when the router cannot be reached. With ``start_loop=False`` returns a coroutine
         that connects and gives ``(transport, protocol)``.
         """
-        secure, host, port, *_ = parse_url(self.url)
+        is_rawsocket = self.url.lower().startswith(("rs://", "rss://"))
+        secure, host, port = parse_rawsocket_url(self.url) if is_rawsocket else parse_url(self.url)[:3]
         ssl = self._ssl(secure)
 
         def session_factory() -> Any:
@@ -82,7 +86,7 @@ class ApplicationRunner:
             self._session = make(config) if callable(make) else make
             return self._session
 
-        factory = self._factory(session_factory)
+        factory = (self._rawsocket_factory if is_rawsocket else self._websocket_factory)(session_factory)
         loop = get_or_create_event_loop()
         if host == "unix":
             connecting = loop.create_unix_connection(factory, str(port), ssl=ssl or None)
@@ -123,10 +127,10 @@ class ApplicationRunner:
         if session is not None and session.is_attached():
             session.leave()
         elif not protocol.is_closed.done():
-            protocol.sendClose(1000)
+            protocol.channel_close(1000, None)
         await asyncio.wait({protocol.is_closed}, timeout=LEAVE_TIMEOUT)
         if not protocol.is_closed.done():
-            protocol.dropConnection(abort=True)
+            protocol.channel_close(1001, None)
         runtime = getattr(session, "_runtime", None)
         if runtime is not None:
             await runtime.finish(1.0)
@@ -136,12 +140,15 @@ class ApplicationRunner:
             return secure
         if self.ssl and not secure:
             raise RuntimeError(
-                'ssl argument value passed to ApplicationRunner conflicts with the "ws:" prefix of the url argument. '
-                'Did you mean to use "wss:"?'
+                'ssl argument value passed to ApplicationRunner conflicts with the "{0}:" prefix of the url argument. '
+                'Did you mean to use "{0}s:"?'.format(self.url.partition(":")[0])
             )
         return self.ssl
 
-    def _factory(self, session_factory: Any) -> WampWebSocketClientFactory:
+    def _rawsocket_factory(self, session_factory: Any) -> Any:
+        return WampRawSocketClientFactory(session_factory, next(iter(self.serializers or ()), None))
+
+    def _websocket_factory(self, session_factory: Any) -> Any:
         factory = WampWebSocketClientFactory(
             session_factory, url=self.url, serializers=self.serializers, headers=self.headers
         )

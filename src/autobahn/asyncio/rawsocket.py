@@ -1,0 +1,541 @@
+"""WAMP over RawSocket for asyncio (WAMP "RawSocket Transport")."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import inspect
+import os
+from collections.abc import Iterable
+from typing import Any, ClassVar, cast
+
+from autobahn.asyncio.keepalive import KeepAlive
+from autobahn.asyncio.link import WampLink
+from autobahn.asyncio.transport import Outbox, peer_string
+from autobahn.exception import Disconnected
+from autobahn.log import Log
+from autobahn.rawsocket.connection import ClientConnection, Connection, ServerConnection, State
+from autobahn.rawsocket.errors import RawSocketError
+from autobahn.rawsocket.handshake import MAX_LENGTH, announced_length
+from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
+from autobahn.wamp.message import Error, Message
+from autobahn.wamp.serializer import CBORSerializer, create_transport_serializers
+from autobahn.wamp.types import TransportDetails
+
+__all__ = (
+    "WampRawSocketClientFactory",
+    "WampRawSocketClientProtocol",
+    "WampRawSocketServerFactory",
+    "WampRawSocketServerProtocol",
+)
+
+STRANGER_LENGTH = 1 << 16  # the longest message a server accepts from a client that has no session yet
+BACKLOG = 1 << 20  # octets of ours the peer has not read; beyond it its pings wait until it reads
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """Options of both roles; `maxConnections` and `minMessagePayloadSize` matter to a server only.
+
+    `maxMessagePayloadSize`: 512 to 2^24, rounded up to a power of two. `minMessagePayloadSize`: a client that accepts
+    only shorter messages is refused. `autoPingInterval`, `autoPingTimeout`, `maxConnections` 0: none.
+    """
+
+    maxMessagePayloadSize: int = MAX_LENGTH
+    minMessagePayloadSize: int = 512
+    openHandshakeTimeout: float = 5.0
+    closeHandshakeTimeout: float = 1.0
+    autoPingInterval: float = 0.0
+    autoPingTimeout: float = 0.0
+    maxConnections: int = 0
+
+    def updated(self, changes: dict[str, Any]) -> Options:
+        """With those of `changes` that are not None. Raises `AssertionError` for values out of range."""
+        changes = {name: value for name, value in changes.items() if value is not None}
+        for name, value in changes.items():
+            if name in {"maxMessagePayloadSize", "minMessagePayloadSize"}:
+                if isinstance(value, bool) or not isinstance(value, int) or not 512 <= value <= MAX_LENGTH:
+                    raise AssertionError(f"expected {name} from 512 to {MAX_LENGTH}, got {value!r}")
+            elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise AssertionError(f"expected {name} as a number from 0, got {value!r}")
+        return dataclasses.replace(self, **changes)
+
+
+class RouterLink(WampLink):
+    """The link of a router's session: a message that is too long for its receiver does no harm to its sender."""
+
+    __slots__ = ("_limit", "_protocol")
+
+    def __init__(self, protocol: WampRawSocketProtocol, session: Any, serializer: Any) -> None:
+        super().__init__(cast(Any, protocol), session, serializer)
+        self._protocol = protocol
+        self._limit = protocol.max_length_send
+
+    def send(self, msg: Message) -> None:
+        data = self._encode(msg)
+        limit = self._limit
+        if len(data) <= limit:
+            self._send(data, self._binary)
+            return
+        text = f"expected a message of at most {limit} octets, got {len(data)}"
+        answers: Any = msg
+        if msg.code == 8:
+            self._too_long(answers.request_type, answers.request, text)
+        elif msg.code == 50 and not answers.details.get("progress"):
+            self._too_long(48, answers.request, text)
+        elif msg.code in {50, 68}:
+            raise SerializationError(text)  # the router answers the call
+        else:
+            self._protocol.protocol_error(f"{text}: {type(msg).__name__}")
+            raise TransportLost(text)
+
+    def send_encoded(self, data: bytes) -> None:
+        """Send an EVENT; nobody is told when it is too long."""
+        if len(data) <= self._limit:
+            self._send(data, self._binary)
+
+    def _too_long(self, request_type: int, request: int, text: str) -> None:
+        """The call has its answer in place of the one that is too long (WAMP "RawSocket Transport")."""
+        super().send(Error(request_type, request, {}, ApplicationError.PAYLOAD_SIZE_EXCEEDED, [text]))
+
+
+class WampRawSocketProtocol(asyncio.Protocol):
+    """What both roles share. `peer`: who is at the other end; `max_length_send`: the longest message it accepts."""
+
+    log: ClassVar[Log] = Log("autobahn.rawsocket")
+    is_server: ClassVar[bool]
+
+    factory: Any = None
+    transport: asyncio.Transport | None = None
+    peer: str | None = None
+    max_length = MAX_LENGTH
+    max_length_send = MAX_LENGTH
+    wasNotCleanReason: str | None = None
+
+    _loop: asyncio.AbstractEventLoop
+    _outbox: Outbox
+    _rs: Connection
+    _options: Options
+    _link: WampLink | None = None
+    _serializer: Any = None
+    _keep_alive: KeepAlive | None = None
+    _open_future: asyncio.Future[None] | None = None
+    _closed_future: asyncio.Future[Any] | None = None
+    _state = State.CONNECTING
+    _write_paused = False
+    _read_paused = False
+
+    def __init__(self) -> None:
+        self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] = {}
+
+    # ---- what asyncio calls -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands; the handshake begins."""
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+        self._options = self.factory.options
+        self.peer = peer_string(transport)
+        self.max_length = announced_length(self._options.maxMessagePayloadSize)
+        self._outbox = Outbox(self._loop, transport)
+        self._rs = self._new_connection()
+        self._outbox.buffer = self._rs.writer
+        self._outbox.set_timeout(self._options.openHandshakeTimeout, self._handshake_overdue)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets of the peer. All that is written meanwhile leaves in one write."""
+        writer = self._rs.writer
+        writer.corked = True
+        try:
+            self._rs.receive(data)
+        except RawSocketError as error:
+            self.protocol_error(error.reason)
+        except Exception as exc:  # of an overridden `stringReceived`
+            self.log.error("error while processing a message of {peer}", peer=self.peer, exc_info=exc)
+            self._fail(type(exc).__name__)
+        finally:
+            writer.corked = False
+        if writer.size:
+            self._outbox.flush()
+        if self._keep_alive is not None:
+            self._keep_alive.heard()
+
+    def pause_writing(self) -> None:
+        """The peer does not read what we send."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._write_paused = False
+        self._resume_reading()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone; the session hears of it."""
+        if self.transport is None:
+            return
+        self.transport = None
+        if self._state is State.CONNECTING or (
+            self._state is State.OPEN and not (exc is None and self._rs.reader.is_idle)
+        ):  # the peer ends it in order only between two frames
+            self.wasNotCleanReason = str(exc) if exc is not None else "the peer closed the connection"
+        self._stop()
+        self._outbox.set_timeout(0, None)
+        for _, future in self._pings.values():
+            future.set_exception(TransportLost("expected a pong, but the connection was closed"))
+            future.exception()  # whoever awaits it gets it; nobody has to
+        self._pings.clear()
+        if self._open_future is not None and not self._open_future.done():
+            self._open_future.set_exception(Disconnected(self.wasNotCleanReason or "closed before it was open"))
+            self._open_future.exception()  # whoever awaits it gets it; nobody has to
+        if self._closed_future is not None and not self._closed_future.done():
+            self._closed_future.set_result(self)
+        if self._link is not None:
+            self._link.closed(self.wasNotCleanReason is None)
+
+    # ---- what a program may call ------------------------------------------------------------------------------
+
+    def send(self, msg: Message) -> None:
+        """Send a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
+        if self._link is None:
+            raise TransportLost("expected an open transport, got one that is not open")
+        self._link.send(msg)
+
+    def sendString(self, data: bytes) -> None:
+        """Send a serialized message. Raises `TransportLost`, `PayloadExceededError`."""
+        if not self.channel_open():
+            raise TransportLost("expected an open transport, got one that is not open")
+        self._rs.send(data)
+
+    def stringReceived(self, payload: bytes) -> None:
+        """A message has arrived, serialized."""
+        if self._link is not None:
+            self._link.receive(payload, self._link.codec.binary)
+
+    def isOpen(self) -> bool:
+        """Whether messages can be sent."""
+        return self._link is not None and self._link.isOpen()
+
+    def close(self) -> None:
+        """Close in order; what has been sent arrives."""
+        self.channel_close(1000, None)
+
+    def abort(self) -> None:
+        """Close at once; what is not written yet is lost."""
+        self.channel_close(1001, None)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Close, as the WebSocket protocols do; `abort`: without sending what is waiting."""
+        self.channel_close(1001 if abort else 1000, None)
+
+    def ping(self, data: bytes | None = None) -> asyncio.Future[float]:
+        """Send a ping; the future's result is the seconds until its pong came (`TransportLost`: none came).
+
+        `data` (default: random octets) tells pings apart: it must differ from those still under way. Raises
+        `ValueError`, `TransportLost` and `PayloadExceededError`.
+        """
+        if not self.channel_open():
+            raise TransportLost("expected an open transport, got one that is not open")
+        payload = os.urandom(8) if data is None else bytes(data)
+        if payload in self._pings:
+            raise ValueError("expected a payload that no other ping under way has, got one of them")
+        self._rs.ping(payload)
+        future = self._loop.create_future()
+        self._pings[payload] = self._loop.time(), future
+        return future
+
+    def pong(self, data: bytes) -> None:
+        """Send a pong that nobody asked for. Raises `TransportLost` and `PayloadExceededError`."""
+        if not self.channel_open():
+            raise TransportLost("expected an open transport, got one that is not open")
+        self._rs.pong(data)
+
+    def protocol_error(self, msg: str) -> None:
+        """Fail the connection: one line in the log, no further message, and the peer sees the end."""
+        if self._state is not State.CLOSED:
+            self.log.info("RawSocket connection with {peer} failed: {reason}", peer=self.peer, reason=msg)
+            self._fail(msg)
+
+    @property
+    def is_open(self) -> asyncio.Future[None]:
+        """Resolves when the handshake is done; `Disconnected` when the connection closes before that."""
+        if self._open_future is None:
+            self._open_future = asyncio.get_running_loop().create_future()
+            if self._state is State.OPEN:
+                self._open_future.set_result(None)
+        return self._open_future
+
+    @property
+    def is_closed(self) -> asyncio.Future[Any]:
+        """Resolves to this protocol when the connection is closed, before the session hears of it."""
+        if self._closed_future is None:
+            self._closed_future = asyncio.get_running_loop().create_future()
+            if self._state is State.CLOSED and self.transport is None:
+                self._closed_future.set_result(self)
+        return self._closed_future
+
+    @property
+    def serializer_id(self) -> str:
+        """The id of the serializer in use; `TransportLost` before there is one."""
+        if self._serializer is None:
+            raise TransportLost("expected an open transport, got one that is not open")
+        return str(self._serializer.SERIALIZER_ID)
+
+    @property
+    def transport_details(self) -> TransportDetails | None:
+        """Details of the transport; `None` before the handshake is done."""
+        return None if self._serializer is None else self.channel_details()
+
+    # ---- for the link (autobahn.asyncio.link.Channel) -----------------------------------------------------------
+
+    def channel_send(self, data: bytes, binary: bool) -> None:
+        if self._state is not State.OPEN:
+            raise TransportLost("expected an open transport, got one that is closed or closing")
+        if len(data) > self.max_length_send:
+            self._rs.send(data)  # which raises
+        self._rs.writer.message(data)
+
+    def channel_open(self) -> bool:
+        return self._state is State.OPEN
+
+    def channel_close(self, code: int, reason: str | None) -> None:
+        if code == 1001:
+            self.wasNotCleanReason = self.wasNotCleanReason or "the connection was aborted"
+            self._stop()
+            if self.transport is not None:
+                self._outbox.abort()
+        elif self._state is not State.CLOSED:
+            if code == 1000:
+                self._end()
+            else:  # the link has logged it
+                self._fail(reason or f"code {code}")
+
+    def channel_details(self) -> TransportDetails:
+        transport = self.transport
+        secure = transport is not None and transport.get_extra_info("ssl_object") is not None
+        return TransportDetails(
+            channel_type=TransportDetails.CHANNEL_TYPE_TLS if secure else TransportDetails.CHANNEL_TYPE_TCP,
+            channel_framing=TransportDetails.CHANNEL_FRAMING_RAWSOCKET,
+            channel_serializer=self._serializer.RAWSOCKET_SERIALIZER_ID,
+            peer=self.peer,
+            is_server=self.is_server,
+            is_secure=secure,
+        )
+
+    # ---- what the connection tells (autobahn.rawsocket.connection.Handler) ---------------------------------------
+
+    def connection_opened(self) -> None:
+        """The handshake is done: the session gets its link."""
+        self._outbox.set_timeout(0, None)
+        self._state = State.OPEN
+        self.max_length_send = self._rs.max_length_send
+        self._serializer = self.factory.serializers[self._rs.serializer]
+        self._start_keep_alive()
+        make = self.factory._factory
+        try:
+            session = make if hasattr(make, "onMessage") and not inspect.isclass(make) else make()
+        except Exception as exc:
+            self.log.error("the session factory failed (peer {peer})", peer=self.peer, exc_info=exc)
+            self._fail("the session factory failed")
+            return
+        is_router = self.is_server and getattr(session, "raw_payload", False)
+        self._link = (RouterLink if is_router else WampLink)(cast(Any, self), session, self._serializer)
+        if type(self).stringReceived is WampRawSocketProtocol.stringReceived:  # as nearly always: go there at once
+            self._rs.reader.on_message = functools.partial(self._link.receive, binary=self._link.codec.binary)
+        self._link.open()
+        if self._state is State.OPEN and self._open_future is not None and not self._open_future.done():
+            self._open_future.set_result(None)
+
+    def connection_message(self, payload: bytes) -> None:
+        """A message has arrived."""
+        self.stringReceived(payload)
+
+    def connection_ping(self, payload: bytes) -> None:
+        """A ping has arrived and is answered; whoever sends pings without reading the pongs has to wait."""
+        if self._write_paused and self.transport is not None and self.transport.get_write_buffer_size() > BACKLOG:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def connection_pong(self, payload: bytes) -> None:
+        """A pong has arrived."""
+        if self._keep_alive is not None:
+            self._keep_alive.pong(payload)
+        sent, future = self._pings.pop(payload, (0.0, None))
+        if future is not None and not future.done():
+            future.set_result(self._loop.time() - sent)
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _new_connection(self) -> Connection:
+        raise NotImplementedError
+
+    def _handshake_overdue(self) -> None:
+        self.protocol_error(f"expected the handshake within {self._options.openHandshakeTimeout:g} seconds")
+
+    def _start_keep_alive(self) -> None:
+        options = self._options
+        if options.autoPingInterval:
+            self._keep_alive = KeepAlive(
+                self._loop,
+                self._rs.ping,
+                lambda: self.protocol_error("expected the pong of an automatic ping in time, got none"),
+                interval=options.autoPingInterval,
+                timeout=options.autoPingTimeout,
+                size=12,
+                any_traffic=True,
+            )
+
+    def _fail(self, reason: str) -> None:
+        self.wasNotCleanReason = self.wasNotCleanReason or reason
+        self._end()
+
+    def _end(self) -> None:
+        """What is waiting is sent, then FIN; the peer's end is awaited for a while."""
+        self._stop()
+        if self.transport is not None:
+            self._outbox.set_timeout(self._options.closeHandshakeTimeout, self._outbox.abort)
+            self._outbox.half_close()
+            self._resume_reading()  # to see the peer's end
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and self.transport is not None and not self.transport.is_closing():
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    def _stop(self) -> None:
+        self._state = State.CLOSED
+        self._rs.stop()
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
+            self._keep_alive = None
+
+
+class WampRawSocketServerProtocol(WampRawSocketProtocol):
+    """A RawSocket connection that carries WAMP; the server's side.
+
+    A client without session (`_session_id` of the session object is None) may send `STRANGER_LENGTH` octets a message.
+    """
+
+    is_server: ClassVar[bool] = True
+    _is_stranger = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands; the client has to begin."""
+        self.factory.countConnections += 1
+        super().connection_made(transport)
+        self._rs.reader.limit = min(STRANGER_LENGTH, self.max_length)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone; the session hears of it."""
+        if self.transport is not None:
+            self.factory.countConnections -= 1
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets of the client."""
+        if self._is_stranger and self._link is not None and self._has_session(self._link.session):
+            self._is_stranger = False
+            self._rs.reader.limit = self.max_length
+        super().data_received(data)
+
+    def supports_serializer(self, ser_id: int) -> bool:
+        """Whether the server speaks the serializer with this RawSocket number."""
+        return ser_id in self.factory.serializers
+
+    @staticmethod
+    def _has_session(session: Any) -> bool:
+        return session is not None and getattr(session, "_session_id", 0) is not None
+
+    def _new_connection(self) -> Connection:
+        options = self._options
+        return ServerConnection(
+            self,
+            self._outbox.wake,
+            self.max_length,
+            serializers=self.factory.serializers,
+            min_length=options.minMessagePayloadSize,
+            is_full=0 < options.maxConnections < self.factory.countConnections,
+        )
+
+
+class WampRawSocketClientProtocol(WampRawSocketProtocol):
+    """A RawSocket connection that carries WAMP; the client's side."""
+
+    is_server: ClassVar[bool] = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands; the server is asked."""
+        super().connection_made(transport)
+        cast(ClientConnection, self._rs).start()
+
+    def _new_connection(self) -> Connection:
+        (serializer,) = self.factory.serializers
+        return ClientConnection(self, self._outbox.wake, self.max_length, serializer=serializer)
+
+
+class WampRawSocketFactory:
+    """What both factories share; asyncio calls one for every connection.
+
+    ``factory`` is called without arguments for the session of each connection: a router's ``new_session``, or
+    anything that returns a session object. A session object itself may be given for a single connection.
+    """
+
+    log: ClassVar[Log] = Log("autobahn.rawsocket")
+    protocol: type[WampRawSocketProtocol]
+
+    def __init__(self, factory: Any, serializers: Iterable[Any]) -> None:
+        self._factory = factory
+        self.serializers: dict[int, Any] = {}  # by RawSocket number
+        for serializer in serializers:
+            if getattr(serializer, "batched", False) or not serializer.RAWSOCKET_SERIALIZER_ID:
+                raise ValueError(f"expected a serializer without batching, got {serializer.SERIALIZER_ID}")
+            self.serializers[serializer.RAWSOCKET_SERIALIZER_ID] = serializer
+        self.countConnections = 0
+        self.resetProtocolOptions()
+
+    def __call__(self) -> WampRawSocketProtocol:
+        """A new protocol that knows this factory."""
+        protocol = self.protocol()
+        protocol.factory = self
+        return protocol
+
+    def resetProtocolOptions(self) -> None:
+        """All options have their default values."""
+        self.options = Options()
+
+    def setProtocolOptions(
+        self,
+        maxMessagePayloadSize: int | None = None,
+        *,
+        minMessagePayloadSize: int | None = None,
+        openHandshakeTimeout: float | None = None,
+        closeHandshakeTimeout: float | None = None,
+        autoPingInterval: float | None = None,
+        autoPingTimeout: float | None = None,
+        maxConnections: int | None = None,
+    ) -> None:
+        """Options of connections made from now on; those not named stay as they are (see `Options`)."""
+        changes = {name: value for name, value in locals().items() if name != "self"}
+        self.options = self.options.updated(changes)
+
+
+class WampRawSocketServerFactory(WampRawSocketFactory):
+    """Makes WAMP-over-RawSocket server protocols. ``serializers``: the serializers to speak (default: all)."""
+
+    protocol = WampRawSocketServerProtocol
+
+    def __init__(self, factory: Any, serializers: Iterable[Any] | None = None) -> None:
+        if serializers is None:
+            serializers = create_transport_serializers(("cbor", "msgpack", "json"))
+        super().__init__(factory, serializers)
+        if not self.serializers:
+            raise ValueError("expected at least one serializer, got none")
+
+
+class WampRawSocketClientFactory(WampRawSocketFactory):
+    """Makes WAMP-over-RawSocket client protocols. ``serializer``: the one to speak (default: CBOR)."""
+
+    protocol = WampRawSocketClientProtocol
+
+    def __init__(self, factory: Any, serializer: Any = None) -> None:
+        super().__init__(factory, [CBORSerializer() if serializer is None else serializer])
