@@ -12,14 +12,15 @@ from typing import Any, ClassVar, cast
 
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.link import WampLink
+from autobahn.asyncio.routerlink import RouterLink
 from autobahn.asyncio.transport import Outbox, peer_string
 from autobahn.exception import Disconnected
 from autobahn.log import Log
 from autobahn.rawsocket.connection import ClientConnection, Connection, ServerConnection, State
 from autobahn.rawsocket.errors import RawSocketError
 from autobahn.rawsocket.handshake import MAX_LENGTH, announced_length
-from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
-from autobahn.wamp.message import Error, Message
+from autobahn.wamp.exception import TransportLost
+from autobahn.wamp.message import Message
 from autobahn.wamp.serializer import CBORSerializer, create_transport_serializers
 from autobahn.wamp.types import TransportDetails
 
@@ -60,44 +61,6 @@ class Options:
             elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise AssertionError(f"expected {name} as a number from 0, got {value!r}")
         return dataclasses.replace(self, **changes)
-
-
-class RouterLink(WampLink):
-    """The link of a router's session: a message that is too long for its receiver does no harm to its sender."""
-
-    __slots__ = ("_limit", "_protocol")
-
-    def __init__(self, protocol: WampRawSocketProtocol, session: Any, serializer: Any) -> None:
-        super().__init__(cast(Any, protocol), session, serializer)
-        self._protocol = protocol
-        self._limit = protocol.max_length_send
-
-    def send(self, msg: Message) -> None:
-        data = self._encode(msg)
-        limit = self._limit
-        if len(data) <= limit:
-            self._send(data, self._binary)
-            return
-        text = f"expected a message of at most {limit} octets, got {len(data)}"
-        answers: Any = msg
-        if msg.code == 8:
-            self._too_long(answers.request_type, answers.request, text)
-        elif msg.code == 50 and not answers.details.get("progress"):
-            self._too_long(48, answers.request, text)
-        elif msg.code in {50, 68}:
-            raise SerializationError(text)  # the router answers the call
-        else:
-            self._protocol.protocol_error(f"{text}: {type(msg).__name__}")
-            raise TransportLost(text)
-
-    def send_encoded(self, data: bytes) -> None:
-        """Send an EVENT; nobody is told when it is too long."""
-        if len(data) <= self._limit:
-            self._send(data, self._binary)
-
-    def _too_long(self, request_type: int, request: int, text: str) -> None:
-        """The call has its answer in place of the one that is too long (WAMP "RawSocket Transport")."""
-        super().send(Error(request_type, request, {}, ApplicationError.PAYLOAD_SIZE_EXCEEDED, [text]))
 
 
 class WampRawSocketProtocol(asyncio.Protocol):
@@ -197,14 +160,13 @@ class WampRawSocketProtocol(asyncio.Protocol):
 
     def send(self, msg: Message) -> None:
         """Send a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
-        if self._link is None:
-            raise TransportLost("expected an open transport, got one that is not open")
+        self._check_open()
+        assert self._link is not None
         self._link.send(msg)
 
     def sendString(self, data: bytes) -> None:
         """Send a serialized message. Raises `TransportLost`, `PayloadExceededError`."""
-        if not self.channel_open():
-            raise TransportLost("expected an open transport, got one that is not open")
+        self._check_open()
         self._rs.send(data)
 
     def stringReceived(self, payload: bytes) -> None:
@@ -234,8 +196,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
         `data` (default: random octets) tells pings apart: it must differ from those still under way. Raises
         `ValueError`, `TransportLost` and `PayloadExceededError`.
         """
-        if not self.channel_open():
-            raise TransportLost("expected an open transport, got one that is not open")
+        self._check_open()
         payload = os.urandom(8) if data is None else bytes(data)
         if payload in self._pings:
             raise ValueError("expected a payload that no other ping under way has, got one of them")
@@ -246,8 +207,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
 
     def pong(self, data: bytes) -> None:
         """Send a pong that nobody asked for. Raises `TransportLost` and `PayloadExceededError`."""
-        if not self.channel_open():
-            raise TransportLost("expected an open transport, got one that is not open")
+        self._check_open()
         self._rs.pong(data)
 
     def protocol_error(self, msg: str) -> None:
@@ -276,9 +236,8 @@ class WampRawSocketProtocol(asyncio.Protocol):
 
     @property
     def serializer_id(self) -> str:
-        """The id of the serializer in use; `TransportLost` before there is one."""
-        if self._serializer is None:
-            raise TransportLost("expected an open transport, got one that is not open")
+        """The id of the serializer in use; `TransportLost` when the connection is not open."""
+        self._check_open()
         return str(self._serializer.SERIALIZER_ID)
 
     @property
@@ -368,6 +327,10 @@ class WampRawSocketProtocol(asyncio.Protocol):
 
     def _new_connection(self) -> Connection:
         raise NotImplementedError
+
+    def _check_open(self) -> None:
+        if self._state is not State.OPEN:
+            raise TransportLost("expected an open transport, got one that is not open")
 
     def _handshake_overdue(self) -> None:
         self.protocol_error(f"expected the handshake within {self._options.openHandshakeTimeout:g} seconds")
