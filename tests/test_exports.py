@@ -11,13 +11,20 @@ WAMP_WEBSOCKET = (
     "WampWebSocketClientFactory WampWebSocketClientProtocol WampWebSocketServerFactory WampWebSocketServerProtocol"
 )
 PUBLIC = {
+    "autobahn.asyncio.connect": "ConnectOptions connect",
+    "autobahn.asyncio.serve": "ServeOptions Server serve",
+    "autobahn.asyncio.stream": "WebSocket",
+    "autobahn.websocket.plain": "HttpRequest HttpResponse",
     "autobahn.asyncio": f"ApplicationSession {WEBSOCKET} __ident__",
     "autobahn.asyncio.component": "Component run",
     "autobahn.asyncio.websocket": f"{WEBSOCKET} {WAMP_WEBSOCKET}",
     "autobahn.asyncio.wamp": "ApplicationRunner ApplicationSession ApplicationSessionFactory Session",
     "autobahn.asyncio.router": "Router serve",
     "autobahn.cli": "main",
-    "autobahn.exception": "Disconnected PayloadCorruptError PayloadExceededError",
+    "autobahn": "WebSocket __version__ connect serve version",
+    "autobahn.exception": """BufferFullError ConnectFailed ConnectTimeout ConnectionClosed ConnectionClosedError
+        ConnectionClosedOK
+        Disconnected InvalidHandshake InvalidStatus InvalidURI PayloadCorruptError PayloadExceededError ProxyError""",
     "autobahn.wamp": """ApplicationError CallDetails CallOptions CallResult CloseDetails ComponentConfig Error
         EventDetails ISession InvalidUri ProtocolError PublishOptions RegisterOptions SerializationError SessionDetails
         SessionNotReady SubscribeOptions TransportLost error register subscribe""",

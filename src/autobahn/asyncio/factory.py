@@ -14,6 +14,7 @@ from autobahn.websocket.compress import PerMessageCompressOffer
 from autobahn.websocket.frames import BINARY, TEXT, Writer
 from autobahn.websocket.handshake import flat
 from autobahn.websocket.options import ClientOptions, Options, ServerOptions
+from autobahn.websocket.plain import HttpRequest
 from autobahn.websocket.types import HeaderValue
 from autobahn.websocket.util import parse_url
 
@@ -126,6 +127,9 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
 
     isServer: ClassVar[bool] = True
     protocol: Callable[[], Any] = WebSocketServerProtocol
+    processRequest: Callable[[HttpRequest], Any] | None = None
+    """A hook for plain HTTP on the same port: assign a function, plain or `async`. It sees every request before it is
+    judged and returns `None` to go on, or an `HttpResponse` that answers it; it may raise `ConnectionDeny`."""
     options: ServerOptions
 
     def __init__(
@@ -195,10 +199,6 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         trustXForwardedFor: int | None = None,
         maxHandshakeSize: int | None = None,
         maxHandshakeHeaders: int | None = None,
-    ) -> None:
-        """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
-        self.options = self.options.updated(_without_self(locals()))
-
         sendHighWater: int | None = None,
         sendLowWater: int | None = None,
         maxSendBuffer: int | None = None,
@@ -206,6 +206,10 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+    ) -> None:
+        """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
+        self.options = self.options.updated(_without_self(locals()))
+
     def getConnectionCount(self) -> int:
         """How many connections there are, those in their opening handshake included."""
         return self.countConnections
@@ -285,9 +289,6 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         autoPingRestartOnAnyTraffic: bool | None = None,
         maxHandshakeSize: int | None = None,
         maxHandshakeHeaders: int | None = None,
-    ) -> None:
-        """Options of connections made from now on; those not named stay as they are (see `ClientOptions`)."""
-        self.options = self.options.updated(_without_self(locals()))
         sendHighWater: int | None = None,
         sendLowWater: int | None = None,
         maxSendBuffer: int | None = None,
@@ -295,3 +296,6 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+    ) -> None:
+        """Options of connections made from now on; those not named stay as they are (see `ClientOptions`)."""
+        self.options = self.options.updated(_without_self(locals()))

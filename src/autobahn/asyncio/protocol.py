@@ -6,11 +6,13 @@ import inspect
 from typing import Any, ClassVar
 
 from autobahn.asyncio.adapter import WebSocketAdapterProtocol
+from autobahn.websocket import http
 from autobahn.websocket.connection import Connection
 from autobahn.websocket.errors import HandshakeError
 from autobahn.websocket.handshake import ClientRequest, ServerRules, flat
 from autobahn.websocket.opening import ClientConnection, ServerConnection
 from autobahn.websocket.options import CLIENT_OPTION_NAMES, SERVER_OPTION_NAMES
+from autobahn.websocket.plain import HttpRequest, HttpResponse
 from autobahn.websocket.types import (
     ConnectingRequest,
     ConnectionAccept,
@@ -68,8 +70,47 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
             web_status=options.webStatus,
         )
         return ServerConnection(
-            self._ws_outbox, self, options, rules=rules, server=factory.server, peer=self.peer or "unknown"
+            self._ws_outbox,
+            self,
+            options,
+            rules=rules,
+            server=factory.server,
+            peer=self.peer or "unknown",
+            on_request=None if factory.processRequest is None else self._ws_process_request,
         )
+
+    def _ws_process_request(self, request: http.Request) -> None:
+        """`factory.processRequest` decides whether this is answered as plain HTTP."""
+        try:
+            answer = self.factory.processRequest(HttpRequest(request, self.peer or "unknown"))
+        except Exception as exc:
+            self._ws_process_failed(exc)
+            return
+        if inspect.isawaitable(answer):
+            self._ws_spawn(answer, "processRequest", self._ws_processed)
+        else:
+            self._ws_processed(answer)
+
+    def _ws_processed(self, answer: Any) -> None:
+        connection = self._ws_connection
+        assert connection is not None
+        if answer is None:
+            connection.proceed()
+            return
+        try:
+            if not isinstance(answer, HttpResponse):
+                raise TypeError(f"expected processRequest to return None or an HttpResponse, got {answer!r}")
+            connection.respond(answer.status, flat(answer.headers), answer.body)
+        except Exception as exc:
+            self._ws_process_failed(exc)
+
+    def _ws_process_failed(self, exc: BaseException) -> None:
+        assert self._ws_connection is not None
+        if isinstance(exc, ConnectionDeny):
+            self._ws_connection.fail_opening(HandshakeError(exc.code, exc.reason or ""))
+            return
+        self.onUserError(exc, "processRequest")
+        self._ws_connection.fail_opening(HandshakeError(500, "Internal server error"))
 
     def connection_handshake(self, request_or_response: Any) -> None:
         """The request is in order: `onConnect` decides."""
@@ -118,6 +159,8 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
     def _ws_task_failed(self, exc: BaseException, where: str) -> None:
         if where == "onConnect":
             self._ws_connect_failed(exc)
+        elif where == "processRequest":
+            self._ws_process_failed(exc)
         else:
             self._ws_failed(exc, where)
 

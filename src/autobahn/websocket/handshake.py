@@ -283,6 +283,29 @@ def error_response(error: HandshakeError, *, server: str | None, web_status: boo
     return http.build_response(error.status, reason, lines, body)
 
 
+def plain_response(
+    method: str, status: int, headers: Iterable[tuple[str, str]], body: bytes, *, server: str | None
+) -> bytes:
+    """An answer of the program to a plain HTTP request; the connection is closed after it. Raises `ValueError`."""
+    if not isinstance(body, bytes):
+        raise TypeError(f"expected a body of type bytes, got {type(body).__name__}")
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"expected an HTTP status from 200 to 599, got {status!r}")
+    fields = list(headers)
+    names = {name.lower() for name, _ in fields}
+    if wrong := names & {"connection", "content-length", "transfer-encoding", "upgrade"}:
+        raise ValueError(f"expected headers without {sorted(wrong)[0]!r}, which is set here, got one with")
+    lines = [("Server", server)] if server and "server" not in names else []
+    lines += fields
+    if "content-type" not in names and body:
+        lines.append(("Content-Type", "text/plain; charset=utf-8"))
+    if status not in {204, 304}:  # RFC 9110 8.6
+        lines.append(("Content-Length", str(len(body))))
+    lines += [("X-Content-Type-Options", "nosniff"), ("Connection", "close")]
+    sent = b"" if method == "HEAD" or status in {204, 304} else body
+    return http.build_response(status, None, lines, sent)
+
+
 # -- client ----------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from autobahn.websocket import http
 from autobahn.websocket.compress import negotiate_client, negotiate_server
@@ -16,15 +16,22 @@ from autobahn.websocket.handshake import (
     check_request,
     check_response,
     error_response,
+    plain_response,
 )
 from autobahn.websocket.options import ClientOptions, ServerOptions
 from autobahn.websocket.types import ConnectionRequest, ConnectionResponse
 
+REFUSAL_BODY = 4096
+"""Octets kept of the body of a refusal."""
+
 
 class ServerConnection(Connection):
-    """The server's end. `server`: value of the Server header, empty = none."""
+    """The server's end. `server`: value of the Server header, empty = none.
 
-    __slots__ = ("_head", "_peer", "_rules", "_server", "_upgrade")
+    `on_request`: sees every request, also one that asks for no WebSocket, and answers with `respond` or `proceed`.
+    """
+
+    __slots__ = ("_head", "_on_request", "_peer", "_request", "_rules", "_server", "_upgrade")
 
     is_server = True
     options: ServerOptions
@@ -38,12 +45,15 @@ class ServerConnection(Connection):
         rules: ServerRules,
         server: str | None = None,
         peer: str = "unknown",
+        on_request: Callable[[http.Request], None] | None = None,
     ) -> None:
         super().__init__(sink, events, masked=options.maskServerFrames, apply_mask=options.applyMask)
         self.options = options
         self._rules = rules
         self._server = server
         self._peer = peer
+        self._on_request = on_request
+        self._request: http.Request | None = None
         self._head: http.HeadReader | None = http.HeadReader(request=True, max_size=options.maxHandshakeSize)
         self._upgrade: Upgrade | None = None
         self.receive = self._receive_request
@@ -55,8 +65,22 @@ class ServerConnection(Connection):
             head = self._head.feed(data)
             if head is None:
                 return
-            request = http.parse_request(head, max_headers=self.options.maxHandshakeHeaders)
-            upgrade = check_request(request, self._rules, self._peer)
+            self._request = http.parse_request(head, max_headers=self.options.maxHandshakeHeaders)
+        except HandshakeError as error:
+            self.fail_opening(error)
+            return
+        self.receive = self._receive_early
+        if self._on_request is None:
+            self.proceed()
+        else:
+            self._on_request(self._request)
+
+    def proceed(self) -> None:
+        """Judges the request as one for a WebSocket; nothing happens when the handshake has ended meanwhile."""
+        if self._head is None or self._request is None:
+            return
+        try:
+            upgrade = check_request(self._request, self._rules, self._peer)
             if self._head.rest:
                 raise HandshakeError(400, "expected nothing behind the request before its answer, got octets")
         except HandshakeError as error:
@@ -64,8 +88,17 @@ class ServerConnection(Connection):
             return
         self._head = None
         self._upgrade = upgrade
-        self.receive = self._receive_early
         self.events.connection_handshake(upgrade.request)
+
+    def respond(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        """Answers the request as plain HTTP and closes; nothing happens when the handshake has ended meanwhile.
+
+        Raises `ValueError` or `TypeError` for values that cannot be sent; nothing is sent then.
+        """
+        if self._head is None or self._request is None:
+            return
+        answer = plain_response(self._request.method, status, headers, body, server=self._server)
+        self._end_opening(answer, f"answered with HTTP status {status}")
 
     def _receive_early(self, data: bytes) -> None:
         # RFC 6455 4.1: a client sends nothing before the answer; a second request here is smuggling
@@ -108,26 +141,30 @@ class ServerConnection(Connection):
         """Answers with the HTTP status of `error` and closes; nothing happens once the connection is open."""
         if self.state is not State.CONNECTING:
             return
-        self._head = None
-        self._stop_reading()
-        self.state = State.CLOSING
-        self.failed_by_me = self.dropped_by_me = True
-        self.not_clean_reason = error.reason
         try:
             answer = error_response(error, server=self._server, web_status=self.options.webStatus)
         except (ValueError, TypeError):  # headers of the program that cannot be sent
             answer = error_response(HandshakeError(error.status, ""), server=None)
+        self.failed_by_me = True
+        self._end_opening(answer, error.reason)
+        self.events.connection_failed(f"{error.status}: {error.reason}")
+
+    def _end_opening(self, answer: bytes, reason: str) -> None:
+        self._head = None
+        self._stop_reading()
+        self.state = State.CLOSING
+        self.dropped_by_me = True
+        self.not_clean_reason = reason
         self.writer.raw(answer)
         # FIN before closing: with unread octets a plain close would reset, and take the answer away with it
         self.sink.half_close()
         self.sink.set_timeout(LINGER_TIMEOUT, self.sink.abort)
-        self.events.connection_failed(f"{error.status}: {error.reason}")
 
 
 class ClientConnection(Connection):
     """The client's end. `start` sends the request; after `connection_handshake`, `proceed` opens the connection."""
 
-    __slots__ = ("_head", "_held", "_peer", "_request")
+    __slots__ = ("_body_missing", "_head", "_held", "_peer", "_request", "refusal", "refusal_body")
 
     is_server = False
     options: ClientOptions
@@ -139,6 +176,10 @@ class ClientConnection(Connection):
         self._head: http.HeadReader | None = http.HeadReader(request=False, max_size=options.maxHandshakeSize)
         self._held: list[bytes] = []
         self._request: ClientRequest | None = None
+        self._body_missing = 0
+        self.refusal: http.Response | None = None
+        """The answer of a server that answered with another status than 101, and the first octets of its body."""
+        self.refusal_body = b""
         sink.set_timeout(options.openHandshakeTimeout, self.open_timeout)
 
     def start(self, request: ClientRequest) -> None:
@@ -156,6 +197,9 @@ class ClientConnection(Connection):
             if head is None:
                 return
             response = http.parse_response(head, max_headers=self.options.maxHandshakeHeaders)
+            if response.status != 101:
+                self._refused(response, self._head.rest)
+                return
             switched = check_response(response, self._request)
             options = self.options
             pmce = negotiate_client(
@@ -178,6 +222,36 @@ class ClientConnection(Connection):
         self.events.connection_handshake(
             ConnectionResponse(self._peer, http.joined(response.headers), version, switched.subprotocol, extensions)
         )
+
+    def _refused(self, response: http.Response, rest: bytes) -> None:
+        """Waits a moment for the start of the body, which may say why, then drops the connection."""
+        assert self._request is not None
+        self.refusal = response
+        length = response.headers.get("content-length", ["0"])[0]
+        size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
+        self._body_missing = min(size, REFUSAL_BODY)
+        self.receive = self._receive_refusal
+        self.sink.set_timeout(LINGER_TIMEOUT, self._give_up)
+        self._receive_refusal(rest)
+
+    def _receive_refusal(self, data: bytes) -> None:
+        self.refusal_body = (self.refusal_body + data)[:REFUSAL_BODY]
+        if len(self.refusal_body) >= self._body_missing:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        assert self.refusal is not None
+        assert self._request is not None
+        try:
+            check_response(self.refusal, self._request)
+        except HandshakeError as error:
+            self.fail_opening(error)
+
+    def lost(self) -> tuple[bool, int | None, str | None]:
+        """The TCP connection is gone: state is CLOSED."""
+        if self.refusal is not None:
+            self._give_up()  # a server that closes right behind its answer
+        return super().lost()
 
     def _hold(self, data: bytes) -> None:
         self._held.append(bytes(data))  # the shell reads into a buffer of its own
