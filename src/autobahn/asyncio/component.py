@@ -15,6 +15,7 @@ from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
 from autobahn.wamp.auth import create_authenticator
+from autobahn.wamp.auth.refusal import is_refusal
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import CloseDetails, ComponentConfig, RegisterOptions, SubscribeOptions
 
@@ -33,7 +34,8 @@ class Component:
 
     ``main(loop, session)`` runs after joining; the component is done when it returns. Without it the component runs
     until its session leaves or `stop` is called. A lost connection, an unreachable router or a refused session is
-    retried as the transport's retry settings say, unless ``is_fatal(exception)`` returns True.
+    retried as the transport's retry settings say, unless ``is_fatal(exception)`` returns True or the router has refused
+    our credentials (`autobahn.wamp.auth.refusal`).
 
     What ``@component.register`` and ``@component.subscribe`` declare is registered anew after each join, before the
     ``on_join`` handlers and ``main`` run.
@@ -201,6 +203,8 @@ class Component:
                     return
                 self.log.warn("connection to {url} failed: {error}", url=description.url, error=_explain(last_error))
                 await self._fire("connectfailure", self, last_error)
+                if not attempt.was_joined and is_refusal(last_error):
+                    continue  # the same credentials will not do better next time
                 if self._is_fatal is not None and self._is_fatal(last_error):
                     continue
                 if attempt.lasted >= LASTING:
@@ -292,6 +296,11 @@ class Attempt:
             if self._joined_at is not None:
                 self.lasted = self._loop.time() - self._joined_at
         return stop.is_set() or self._ended.result()
+
+    @property
+    def was_joined(self) -> bool:
+        """Whether the router has let us in."""
+        return self._joined_at is not None
 
     async def _finish_main(self, wait: bool) -> None:
         """Let ``main`` run to its end after an orderly leave; end it when the session is lost or to be stopped."""

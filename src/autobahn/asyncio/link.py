@@ -34,6 +34,15 @@ class Channel(Protocol):
         """The `TransportDetails`."""
 
 
+def channel_ids(transport: Any) -> dict[str, bytes]:
+    """What authentication can be bound to (RFC 5929): ``tls-unique``, up to TLS 1.2; Python offers nothing later."""
+    ssl_object = None if transport is None else transport.get_extra_info("ssl_object")
+    if ssl_object is None or ssl_object.version() == "TLSv1.3":
+        return {}
+    data = ssl_object.get_channel_binding("tls-unique")
+    return {} if data is None else {"tls-unique": data}
+
+
 class WampLink:
     """The transport object that a session gets in ``onOpen`` and sends its messages with."""
 

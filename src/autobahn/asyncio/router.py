@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +16,11 @@ from autobahn.asyncio.sniff import OnePort
 from autobahn.asyncio.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
+from autobahn.router import RealmOptions
 from autobahn.router import Router as RouterCore
+from autobahn.router.ids import random_authid
 from autobahn.router.local import connect_local
+from autobahn.router.session import Admission
 from autobahn.websocket.types import ConnectionDeny
 from autobahn.websocket.util import create_url, parse_url
 
@@ -52,9 +55,13 @@ class Router:
     ``url``: where to listen (port 0: any free port), several of them, or None for in-process sessions only. At a
     ``ws://`` URL RawSocket clients are served, too; an ``rs://`` URL is for them alone; ``ws://unix:/path`` and
     ``rs://unix:/path`` are Unix sockets. ``realms``: their names; with ``auto_realms`` any realm a client asks for is
-    made. ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
+    made; ``realm_options``: how they behave. ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
     to answer GOODBYE. Leaving the block says GOODBYE (``wamp.close.system_shutdown``) to all sessions and closes all
     connections.
+
+    ``auth``: who may join (`autobahn.router.auth`), within ``auth_timeout`` seconds; ``auth_options``: arguments of
+    `Authentication`; ``permissions``: what the roles may do (`autobahn.router.permissions`). Without them everybody may
+    do everything.
     """
 
     def __init__(
@@ -63,14 +70,23 @@ class Router:
         *,
         realms: Iterable[str] = ("realm1",),
         auto_realms: bool = False,
+        realm_options: RealmOptions | None = None,
         hello_timeout: float = 5.0,
         goodbye_timeout: float = 5.0,
+        auth: Mapping[str, Any] | None = None,
+        auth_options: Mapping[str, Any] | None = None,
+        auth_timeout: float = 10.0,
+        permissions: Mapping[str, Any] | None = None,
     ) -> None:
         self._listen_urls = () if url is None else (url,) if isinstance(url, str) else tuple(url)
         self._realms = tuple(realms)
         self._auto_realms = auto_realms
+        self._realm_options = realm_options
         self._hello_timeout = hello_timeout
         self._goodbye_timeout = goodbye_timeout
+        self._security: dict[str, Any] = {
+            "auth": auth, "auth_options": auth_options, "auth_timeout": auth_timeout, "permissions": permissions,
+        }  # fmt: skip
         self._core: RouterCore | None = None
         self._servers: list[asyncio.Server] = []
         self._locals: list[Any] = []
@@ -92,10 +108,17 @@ class Router:
         """A session object for one more client link: the session factory of any WAMP transport."""
         return self.core.new_session()
 
-    def attach(self, session: Any) -> None:
-        """Connect a client session in this process, without socket and serialization; it joins its realm."""
+    def attach(self, session: Any, *, authid: str | None = None, authrole: str | None = None) -> None:
+        """Connect a client session in this process, without socket and serialization; it joins its realm.
+
+        It is not asked for credentials: with ``authrole``, or when the router has ``auth``, it joins in that role
+        (default: ``trusted``, which may do everything) as ``authid``.
+        """
         loop = asyncio.get_running_loop()
-        connect_local(self.core, session, loop.call_soon)
+        granted = None
+        if authrole is not None or self.core.auth is not None:
+            granted = Admission(authid or random_authid(), authrole or "trusted", "internal", "router")
+        connect_local(self.core, session, loop.call_soon, granted)
         self._locals.append(session)
 
     async def start(self) -> None:
@@ -104,8 +127,10 @@ class Router:
         self._core = RouterCore(
             realms=self._realms,
             auto_realms=self._auto_realms,
+            realm_options=self._realm_options,
             hello_timeout=self._hello_timeout,
             goodbye_timeout=self._goodbye_timeout,
+            **self._security,
             runtime=AsyncioRuntime(loop),
         )
         self.urls = []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
-from autobahn.asyncio.link import WampLink
+from autobahn.asyncio.link import WampLink, channel_ids
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.wamp.serializer import default_serializers
 from autobahn.wamp.types import TransportDetails
@@ -183,5 +183,6 @@ def details_of(protocol: Any, serializer: Any, is_server: bool) -> TransportDeta
         is_server=is_server,
         is_secure=secure,
         own_pid=None,
+        channel_id=channel_ids(transport),
         websocket_protocol=f"wamp.2.{serializer.SERIALIZER_ID}",
     )
