@@ -83,7 +83,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if writer.size:
             self._ws_outbox.flush()
         if self._ws_keep_alive is not None:
-            self._ws_keep_alive.heard()
+            self._ws_keep_alive.active = True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The TCP connection is gone; `onClose` is called."""
@@ -350,6 +350,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
                 timeout=options.autoPingTimeout,
                 size=options.autoPingSize,
                 any_traffic=options.autoPingRestartOnAnyTraffic,
+                is_excused=self._ws_silence_is_ours,
             )
         if inspect.iscoroutinefunction(self.onMessage):
             self._ws_new_intake()
@@ -379,6 +380,11 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def _ws_never_open(self, future: asyncio.Future[None]) -> None:
         future.set_exception(Disconnected(self.wasNotCleanReason or "the connection is closed"))
         future.exception()  # whoever awaits it gets it; nobody has to
+
+    def _ws_silence_is_ours(self) -> bool:
+        """Whether the peer's silence proves nothing: we do not read, or it still takes what was sent before."""
+        transport = self.transport
+        return transport is not None and (not transport.is_reading() or self._ws_outbox.is_moving())
 
     def _ws_peer_is_dead(self) -> None:
         self._ws_call(self.onAutoPingTimeout, "onAutoPingTimeout")

@@ -5,19 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from typing import Any, Protocol
+
+LATE = 0.05
+"""Seconds by which a timer may be late; beyond, our own loop was blocked, and the peer is not to blame for silence."""
+MOMENT = 0.01
+"""Seconds to read what came in while our own loop was blocked."""
+
+
+class Clock(Protocol):
+    """What is needed of an event loop."""
+
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any: ...
 
 
 class KeepAlive:
     """Pings every `interval` seconds; calls `on_dead` when the peer stays silent for `timeout` seconds after one.
 
-    `timeout` 0: pings without a verdict. `any_traffic`: any octets of the peer count as its answer, else only the
-    pong that carries the payload of the ping. `size`: octets of the payload, 12 to 125.
+    `timeout` 0: pings without a verdict. `any_traffic`: any octets of the peer count as its answer (set `active`), else
+    only the pong that carries the payload of the ping. `size`: octets of the payload, 12 to 125. `is_excused`: asked
+    before the verdict; true when the silence proves nothing, for another `timeout` seconds.
     """
 
     __slots__ = (
         "_any_traffic",
-        "_heard",
+        "_deadline",
         "_interval",
+        "_is_excused",
         "_loop",
         "_on_dead",
         "_payload",
@@ -27,11 +42,12 @@ class KeepAlive:
         "_size",
         "_timeout",
         "_timer",
+        "active",
     )
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Clock,
         ping: Callable[[bytes], None],
         on_dead: Callable[[], None],
         *,
@@ -39,6 +55,7 @@ class KeepAlive:
         timeout: float,
         size: int,
         any_traffic: bool,
+        is_excused: Callable[[], bool] | None = None,
     ) -> None:
         self._loop = loop
         self._ping = ping
@@ -47,23 +64,30 @@ class KeepAlive:
         self._timeout = timeout
         self._size = size
         self._any_traffic = any_traffic
+        self._is_excused = is_excused
         self._sequence = 0
         self._payload: bytes | None = None
         self._sent_at = 0.0
-        self._heard = False
+        self._deadline = 0.0
+        self.active = False
+        """Whether the peer has sent something since the last ping."""
         self._timer: asyncio.TimerHandle | None = loop.call_later(interval, self._send)
 
     def heard(self) -> None:
         """The peer sent something."""
-        self._heard = True
+        self.active = True
 
     def pong(self, payload: bytes) -> tuple[float, int, float] | None:
         """When `payload` answers the ping: (time of the ping, its number, time of the pong), on the loop's clock."""
         if self._payload is None or payload != self._payload:
             return None
+        self.postpone()
+        return self._sent_at, self._sequence, self._loop.time()
+
+    def postpone(self) -> None:
+        """There is no verdict on this ping; the next one leaves after `interval`."""
         self._payload = None
         self._schedule(self._interval, self._send)
-        return self._sent_at, self._sequence, self._loop.time()
 
     def stop(self) -> None:
         """Nothing is called any more."""
@@ -79,21 +103,24 @@ class KeepAlive:
         self._sequence += 1
         self._payload = self._sequence.to_bytes(4, "big") + os.urandom(self._size - 4)
         self._sent_at = self._loop.time()
-        self._heard = False
-        self._ping(self._payload)
+        self.active = False
         if self._timeout:
-            self._schedule(self._timeout, self._judge)
+            self._judge_in(self._timeout)
         else:
             self._schedule(self._interval, self._send)
+        self._ping(self._payload)
+
+    def _judge_in(self, delay: float) -> None:
+        self._deadline = self._loop.time() + delay
+        self._schedule(delay, self._judge)
 
     def _judge(self) -> None:
-        # After a stall of our own loop the timer may run before the octets that are waiting are read: look again.
-        if self._loop.time() - self._sent_at > self._timeout + 0.05:
-            self._sent_at = self._loop.time() - self._timeout
-            self._schedule(0.01, self._judge)
-        elif self._heard and self._any_traffic:
-            self._payload = None
-            self._schedule(self._interval, self._send)
+        if self._loop.time() > self._deadline + LATE:
+            self._judge_in(MOMENT)  # what the peer sent meanwhile is read first
+        elif self.active and self._any_traffic:
+            self.postpone()
+        elif self._is_excused is not None and self._is_excused():
+            self._judge_in(self._timeout)
         else:
             self._timer = None
             self._on_dead()

@@ -58,7 +58,9 @@ class Outbox:
         "_closed",
         "_drainers",
         "_flush_scheduled",
+        "_left",
         "_loop",
+        "_taken",
         "_timer",
         "_transport",
         "above",
@@ -74,6 +76,8 @@ class Outbox:
         self._closed = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
+        self._taken = 0  # octets out of the buffer so far
+        self._left = -1  # octets the system had taken when `is_moving` was asked last; -1: then nothing waited
         self._drainers: list[asyncio.Future[None]] | None = None
         self.buffer: Buffer | None = None
         self.paused = False
@@ -95,11 +99,14 @@ class Outbox:
         """The buffer is empty and the transport has its octets; while it is paused they wait here."""
         buffer = self.buffer
         if buffer is not None and buffer.size:
+            self._taken += buffer.size
             if self.paused:
                 if buffer.size >= HIGH_WATER:
                     # Not into the transport: its one growing buffer would be copied again and again.
                     self._backlog.append(buffer.take())
                     self._backlog_size += len(self._backlog[-1])
+                else:
+                    self._taken -= buffer.size
                 return
             if self._closed:
                 buffer.take()
@@ -140,6 +147,14 @@ class Outbox:
         """Octets that the system has not taken yet."""
         size = self._transport.get_write_buffer_size() + self._backlog_size
         return size if self.buffer is None else size + self.buffer.size
+
+    def is_moving(self) -> bool:
+        """Whether octets wait, or waited when this was asked last, and the system has taken some since."""
+        before = self._left
+        waiting = self._transport.get_write_buffer_size() + self._backlog_size
+        taken = self._taken - waiting
+        self._left = taken if waiting else -1
+        return taken != before if before >= 0 else waiting > 0
 
     def pause(self) -> bool:
         """The transport is above its high-water mark; whether that is news."""

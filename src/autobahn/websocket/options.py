@@ -71,8 +71,10 @@ class Options:
     openHandshakeTimeout: float = 5
     closeHandshakeTimeout: float = 1
     tcpNoDelay: bool = True
-    autoPingInterval: float = 0
-    autoPingTimeout: float = 0
+    autoPingInterval: float = 20
+    """Seconds between automatic pings."""
+    autoPingTimeout: float = 20
+    """Seconds after a ping in which the peer has to send something, else the connection is dropped."""
     autoPingSize: int = 12
     autoPingRestartOnAnyTraffic: bool = True
     perMessageCompressionAccept: Callable[[Any], Any] | None = None
