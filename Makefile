@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench conformance docs build clean
+.PHONY: demo test check bench conformance fuzz sanitize interop soak docs build clean
 
 $(INSTALLED): pyproject.toml setup.py src/autobahn/websocket/_frames.pyx
 	$(PYTHON) -m venv .venv
@@ -31,8 +31,22 @@ bench: $(INSTALLED)
 conformance: $(INSTALLED)
 	$(BIN)/python tests/conformance/run.py --full
 
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),20)
+
+sanitize: $(INSTALLED)
+	tests/sanitizers/run.sh $(BIN)/python
+
+interop: $(INSTALLED)
+	$(BIN)/python tests/interop/run.py
+	$(BIN)/python -m pytest -q tests/interop/test_ws_peers.py
+	$(BIN)/python tests/interop/chromium.py
+
+soak: $(INSTALLED)
+	$(BIN)/python bench/soak.py
+
 docs: $(INSTALLED)
-	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_readme.py
 
 build: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet build
