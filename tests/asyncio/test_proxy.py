@@ -1,6 +1,7 @@
 """Connecting through proxies, against real little ones, and their conversations octet by octet."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import sys
@@ -9,9 +10,13 @@ import pytest
 import trustme
 
 import autobahn
+from autobahn.asyncio.component import Component
+from autobahn.asyncio.router import Router
+from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
 from autobahn.exception import ConnectFailed, ConnectTimeout, InvalidURI, ProxyError
 from autobahn.websocket.proxy import Proxy, environment_proxy, open_tunnel, parse_proxy
 from proxies import HttpProxy, SocksProxy
+from proxies import Proxy as Proxy_
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +289,86 @@ async def test_cancelling_in_the_middle_of_a_proxy_leaves_nothing(loop_name):
             await task
         while proxy.tasks:  # the proxy sees the end
             await asyncio.sleep(0.001)
+
+
+# -- the documented classes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+async def test_a_component_goes_through_its_proxy(loop_name, ca, secure):
+    """N20. The router speaks ws; for wss a relay speaks TLS in front of it."""
+    async with Router(url="ws://127.0.0.1:0/ws") as router, contextlib.AsyncExitStack() as stack:
+        named = port = int(router.url.rpartition(":")[2].removesuffix("/ws"))
+        if secure:
+            port = await stack.enter_async_context(tls_in_front(port, server_context(ca, "router.test")))
+        async with HttpProxy("me:secret", names={"router.test": "127.0.0.1"}) as proxy:
+            component = Component(
+                transports={
+                    "url": f"{'wss' if secure else 'ws'}://router.test:{named}/ws",  # what the Host header says
+                    "endpoint": {
+                        "type": "tcp", "host": "router.test", "port": port, "version": 4,
+                        "tls": client_context(ca) if secure else None,
+                    },
+                    "proxy": {"host": "127.0.0.1", "port": proxy.port, "username": "me", "password": "secret"},
+                    "max_retries": 0,
+                },
+                realm="realm1",
+            )  # fmt: skip
+            details = []
+
+            @component.on_join
+            async def joined(session, joined_details):
+                details.append(joined_details)
+                await session.leave()
+
+            await component.start()
+            assert details[0].realm == "realm1"
+            assert proxy.asked == [("router.test", port)]
+
+
+@contextlib.asynccontextmanager
+async def tls_in_front(port, context):
+    """The port of a TLS listener that forwards to `port`."""
+
+    class Forward(Proxy_):
+        async def negotiate(self, reader, writer):
+            return await self.open("127.0.0.1", port)
+
+    async with Forward(ssl=context) as forward:
+        yield forward.port
+
+
+@pytest.mark.parametrize("wrong", ["ftp://a", {"host": "a"}, {"host": "a", "port": "1"}, 7])
+def test_a_component_says_what_is_wrong_with_its_proxy(wrong):
+    with pytest.raises(ValueError, match="transport 0, proxy: expected"):
+        Component(transports={"url": "ws://127.0.0.1/", "proxy": wrong})
+    with pytest.raises(ValueError, match="version"):
+        Component(
+            transports={
+                "url": "ws://127.0.0.1/",
+                "endpoint": {"type": "tcp", "host": "a", "port": 1, "version": 5},
+            }
+        )
+
+
+def test_a_runner_goes_through_its_proxy():
+    joined = []
+
+    class Session(ApplicationSession):
+        async def onJoin(self, details):
+            joined.append(details.realm)
+            self.leave()
+
+    async def run():
+        async with Router(url="ws://127.0.0.1:0/ws") as router, SocksProxy(names={"router.test": "127.0.0.1"}) as proxy:
+            runner = ApplicationRunner(
+                router.url.replace("127.0.0.1", "router.test"),
+                "realm1",
+                proxy={"type": "socks5h", "host": "127.0.0.1", "port": proxy.port},
+            )
+            _, protocol = await runner.run(Session, start_loop=False)
+            await protocol.is_closed
+            assert len(proxy.asked) == 1
+
+    asyncio.run(run())
+    assert joined == ["realm1"]

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import socket
 import ssl as ssl_module
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.serializer import SERID_TO_SER
+from autobahn.websocket.proxy import Proxy, parse_proxy
 from autobahn.websocket.util import parse_url
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
@@ -33,7 +36,10 @@ _TLS_KEYS = {"hostname", "trust_root"}
 
 @dataclasses.dataclass(slots=True)
 class Endpoint:
-    """A socket address: TCP ``host`` and ``port``, or a Unix ``path``; ``ssl`` as asyncio takes it."""
+    """A socket address: TCP ``host`` and ``port``, or a Unix ``path``; ``ssl`` as asyncio takes it.
+
+    ``version``: 4 or 6 for one kind of addresses only. ``proxy``: what to go through.
+    """
 
     type: str = "tcp"
     host: str = "127.0.0.1"
@@ -42,17 +48,22 @@ class Endpoint:
     ssl: bool | ssl_module.SSLContext | None = None
     server_hostname: str | None = None
     timeout: float = 10.0
+    version: int = 0
+    proxy: Proxy | None = None
 
     async def connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> tuple[Any, Any]:
         """Open the connection within ``timeout`` seconds; OSError, ssl.SSLError or TimeoutError otherwise."""
-        loop = asyncio.get_running_loop()
-        name = self.server_hostname if self.ssl else None
+        dialer = Dialer(
+            host=self.host,
+            port=self.port,
+            path=self.path if self.type == "unix" else None,
+            tls=client_context() if self.ssl is True else self.ssl or None,
+            server_hostname=self.server_hostname,
+            proxy=self.proxy,
+            family={4: socket.AF_INET, 6: socket.AF_INET6}.get(self.version, 0),
+        )
         async with asyncio.timeout(self.timeout):
-            if self.type == "unix":
-                return await loop.create_unix_connection(factory, self.path, ssl=self.ssl or None, server_hostname=name)
-            return await loop.create_connection(
-                factory, self.host, self.port, ssl=self.ssl or None, server_hostname=name
-            )
+            return await dialer.connect(factory)
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.type == "unix" else f"{self.host}:{self.port}"
@@ -152,17 +163,17 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
         return _parse_rawsocket(where, item, url)
     if kind != "websocket":
         raise ValueError(f"{where}: expected type 'websocket' or 'rawsocket', got {kind!r}")
-    if item.get("proxy") is not None:
-        raise ValueError(f"{where}: 'proxy' is not available in this release")
     if not isinstance(url, str):
         raise ValueError(f"{where}: expected 'url' as a ws:// or wss:// URL, got {url!r}")
     try:
         secure, host, port, *_ = parse_url(url)
     except ValueError as exc:
         raise ValueError(f"{where}: {exc}") from None
+    endpoint = _parse_endpoint(where, item.get("endpoint"), secure, host, port)
+    endpoint.proxy = _parse_proxy(where, item.get("proxy"), endpoint)
     return TransportDescription(
         url=url,
-        endpoint=_parse_endpoint(where, item.get("endpoint"), secure, host, port),
+        endpoint=endpoint,
         serializers=_parse_serializers(where, item.get("serializers")),
         options=_parse_options(where, item.get("options"), WampWebSocketClientFactory(lambda: None)),
         headers=dict(_typed(where, "headers", item.get("headers") or {}, Mapping)),
@@ -215,6 +226,9 @@ def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | 
     _known(where, item, _ENDPOINT_KEYS)
     tls, name = _parse_tls(where, item.get("tls", secure or None))
     timeout = _number(where, "timeout", item.get("timeout", 10), 0)
+    version = item.get("version", 0)
+    if version not in (0, 4, 6) or isinstance(version, bool):
+        raise ValueError(f"{where}: expected 'version' 4 or 6, got {version!r}")
     kind = item.get("type")
     if kind == "unix":
         if "host" in item or "port" in item:
@@ -227,7 +241,21 @@ def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | 
         raise ValueError(f"{where}: expected 'host' and 'port' for type 'tcp', got 'path'")
     tcp_host = _typed(where, "host", item.get("host"), str)
     tcp_port = _typed(where, "port", item.get("port"), int)
-    return Endpoint("tcp", tcp_host, tcp_port, ssl=tls, server_hostname=name or tcp_host, timeout=timeout)
+    return Endpoint(
+        "tcp", tcp_host, tcp_port, ssl=tls, server_hostname=name or tcp_host, timeout=timeout, version=version
+    )
+
+
+def _parse_proxy(where: str, proxy: Any, endpoint: Endpoint) -> Proxy | None:
+    """A dict with ``host`` and ``port`` (and ``type``, ``username``, ``password``), or a URL."""
+    if proxy is None:
+        return None
+    if endpoint.type == "unix":
+        raise ValueError(f"{where}: expected no 'proxy' for a Unix socket, got one")
+    try:
+        return parse_proxy(proxy)
+    except (ValueError, TypeError) as exc:
+        raise ValueError(f"{where}, proxy: {exc}") from None
 
 
 def _parse_tls(where: str, tls: Any) -> tuple[bool | ssl_module.SSLContext | None, str | None]:

@@ -7,6 +7,7 @@ import ssl as ssl_module
 from collections.abc import Coroutine
 from typing import Any
 
+from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
@@ -19,6 +20,7 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
+from autobahn.websocket.proxy import parse_proxy
 from autobahn.websocket.util import parse_url
 
 LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told to stop
@@ -52,14 +54,13 @@ class ApplicationRunner:
         ):
             if not isinstance(value, kinds) and not (value is None and name != "url"):
                 raise TypeError(f"expected {name} of type {kinds.__name__}, got {type(value).__name__}")
-        if proxy is not None:
-            raise ValueError("expected no proxy: proxies are not available in this release")
         self.url = url
         self.realm = realm
         self.extra = extra if extra is not None else {}
         self.serializers = serializers
         self.ssl = ssl
         self.proxy = proxy
+        self._through = None if proxy is None else parse_proxy(proxy)
         self.headers = headers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: Any = None
@@ -88,10 +89,14 @@ class ApplicationRunner:
 
         factory = (self._rawsocket_factory if is_rawsocket else self._websocket_factory)(session_factory)
         loop = get_or_create_event_loop()
-        if host == "unix":
-            connecting = loop.create_unix_connection(factory, str(port), ssl=ssl or None)
-        else:
-            connecting = loop.create_connection(factory, host, int(port), ssl=ssl or None)
+        is_unix = host == "unix"
+        connecting = Dialer(
+            host="localhost" if is_unix else host,
+            port=0 if is_unix else int(port),
+            path=str(port) if is_unix else None,
+            tls=client_context() if ssl is True else ssl or None,
+            proxy=self._through,
+        ).connect(factory)
         if not start_loop:
             return connecting
         start_logging(log_level)
