@@ -13,7 +13,8 @@ import autobahn
 from autobahn.asyncio.component import Component
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
-from autobahn.exception import ConnectFailed, ConnectTimeout, InvalidURI, ProxyError
+from autobahn.asyncio.websocket import WebSocketClientFactory
+from autobahn.exception import ConnectFailed, ConnectTimeout, Disconnected, InvalidURI, ProxyError
 from autobahn.websocket.proxy import Proxy, environment_proxy, open_tunnel, parse_proxy
 from proxies import HttpProxy, SocksProxy
 from proxies import Proxy as Proxy_
@@ -372,3 +373,23 @@ def test_a_runner_goes_through_its_proxy():
 
     asyncio.run(run())
     assert joined == ["realm1"]
+
+
+@pytest.mark.parametrize("user", [None, "me:secret"])
+async def test_the_proxy_of_a_client_factory(loop_name, user):
+    """The documented way: the program connects to the proxy itself."""
+    async with autobahn.serve(echo) as server, HttpProxy(user, names={"server.test": "127.0.0.1"}) as proxy:
+        settings = {"host": "127.0.0.1", "port": proxy.port}
+        factory = WebSocketClientFactory(f"ws://server.test:{server.port}/", proxy=settings)
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_connection(factory, "127.0.0.1", proxy.port)
+        if user is None:
+            await protocol.is_open
+            assert proxy.asked == [("server.test", server.port)]
+            protocol.sendClose(1000)
+        else:
+            with pytest.raises(Disconnected, match="the proxy answered 407"):
+                await protocol.is_open
+        await protocol.is_closed
+    with pytest.raises(ValueError, match="TLS"):
+        WebSocketClientFactory("wss://server.test/", proxy=settings)

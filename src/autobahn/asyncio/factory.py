@@ -15,6 +15,7 @@ from autobahn.websocket.frames import BINARY, TEXT, Writer
 from autobahn.websocket.handshake import flat
 from autobahn.websocket.options import ClientOptions, Options, ServerOptions
 from autobahn.websocket.plain import HttpRequest
+from autobahn.websocket.proxy import parse_proxy
 from autobahn.websocket.types import HeaderValue
 from autobahn.websocket.util import parse_url
 
@@ -219,7 +220,8 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
     """Makes the client's end of connections: `loop.create_connection(factory, host, port)`.
 
     `url`: names the host and what to ask for; connects to nothing by itself. `origin`, `protocols` (offered),
-    `useragent` (`None` or empty: not sent) and `headers` are sent with the request. `loop`: ignored but kept.
+    `useragent` (`None` or empty: not sent) and `headers` are sent with the request. `proxy`: a dict with `host` and
+    `port`: the program connects to that proxy, which is asked for a tunnel first. `loop`: ignored but kept.
     """
 
     isServer: ClassVar[bool] = False
@@ -255,8 +257,11 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         self._set_common(protocols, headers)
         _check_header("Origin", origin)
         _check_header("User-Agent", useragent)
-        if proxy is not None:
-            raise NotImplementedError("expected no proxy: connecting through a proxy is not built yet")
+        if proxy is not None and (parse_proxy(proxy).is_secure or self.isSecure):
+            raise ValueError(
+                "expected a ws:// URL and a proxy without TLS, got TLS: use autobahn.connect() or a Component, whose "
+                "connections may change to TLS behind the proxy"
+            )
         self.origin = origin
         self.useragent = useragent
         self.proxy = proxy

@@ -13,6 +13,7 @@ from autobahn.websocket.handshake import ClientRequest, ServerRules, flat
 from autobahn.websocket.opening import ClientConnection, ServerConnection
 from autobahn.websocket.options import CLIENT_OPTION_NAMES, SERVER_OPTION_NAMES
 from autobahn.websocket.plain import HttpRequest, HttpResponse
+from autobahn.websocket.proxy import open_tunnel, parse_proxy
 from autobahn.websocket.types import (
     ConnectingRequest,
     ConnectionAccept,
@@ -268,7 +269,9 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
     def _ws_request(self, wanted: Any) -> None:
         assert self._ws_connection is not None
         try:
-            self._ws_connection.start(self._ws_new_request(wanted))
+            factory = self.factory
+            tunnel = factory.proxy and open_tunnel(parse_proxy(factory.proxy), factory.host, factory.port)
+            self._ws_connection.start(self._ws_new_request(wanted), tunnel or None)
         except Exception as exc:
             self._ws_connecting_failed(exc)
 

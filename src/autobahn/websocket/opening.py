@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from autobahn.exception import ProxyError
 from autobahn.websocket import http
 from autobahn.websocket.compress import negotiate_client, negotiate_server
 from autobahn.websocket.connection import LINGER_TIMEOUT, Connection, Events, Sink, State
@@ -19,6 +20,7 @@ from autobahn.websocket.handshake import (
     plain_response,
 )
 from autobahn.websocket.options import ClientOptions, ServerOptions
+from autobahn.websocket.proxy import Tunnel
 from autobahn.websocket.types import ConnectionRequest, ConnectionResponse
 
 REFUSAL_BODY = 4096
@@ -182,11 +184,31 @@ class ClientConnection(Connection):
         self.refusal_body = b""
         sink.set_timeout(options.openHandshakeTimeout, self.open_timeout)
 
-    def start(self, request: ClientRequest) -> None:
-        """Sends the request. Raises `ValueError` or `TypeError` for values that cannot be sent."""
-        if self.state is State.CONNECTING:
-            self.writer.raw(request.build())
-            self._request = request
+    def start(self, request: ClientRequest, tunnel: Tunnel | None = None) -> None:
+        """Sends the request, through `tunnel` when the peer is a proxy.
+
+        Raises `ValueError` or `TypeError` for values that cannot be sent.
+        """
+        if self.state is not State.CONNECTING:
+            return
+        head = request.build()
+        self._request = request
+        if tunnel is None:
+            self.writer.raw(head)
+            self.receive = self._receive_response
+        else:
+            self.writer.raw(tunnel.start())
+            self.receive = lambda data: self._receive_proxy(tunnel, head, bytes(data))
+
+    def _receive_proxy(self, tunnel: Tunnel, head: bytes, data: bytes) -> None:
+        try:
+            answer = tunnel.receive(data)
+        except ProxyError as error:
+            self.fail_opening(HandshakeError(502, error.message))
+            return
+        self.writer.raw(answer)
+        if tunnel.done:
+            self.writer.raw(head)
             self.receive = self._receive_response
 
     def _receive_response(self, data: bytes) -> None:
