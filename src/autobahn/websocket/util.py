@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 __all__ = ("create_url", "parse_url")
 
 _URL_CHARACTERS = re.compile(r"[!-~]*")
+_HOST = re.compile(r"[A-Za-z0-9\-._~%!$&'()*+,;=]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 
 def parse_url(url: str) -> tuple[bool, str, int | str, str, str, dict[str, list[str]]]:
@@ -34,8 +35,8 @@ def parse_url(url: str) -> tuple[bool, str, int | str, str, str, dict[str, list[
     parts = urlsplit(url)
     if "@" in parts.netloc:
         raise ValueError("expected a URL without user name and password, got one with")
-    if not parts.hostname:
-        raise ValueError(f"expected a URL with a host name, got {url!r}")
+    if not parts.hostname or _HOST.fullmatch(parts.hostname) is None:
+        raise ValueError(f"expected a URL with a host name or address, got {url!r}")
     try:
         port = parts.port
     except ValueError:
