@@ -55,7 +55,8 @@ class Router:
     ``url``: where to listen (port 0: any free port), several of them, or None for in-process sessions only. At a
     ``ws://`` URL RawSocket clients are served, too; an ``rs://`` URL is for them alone; ``ws://unix:/path`` and
     ``rs://unix:/path`` are Unix sockets. ``realms``: their names; with ``auto_realms`` any realm a client asks for is
-    made; ``realm_options``: how they behave. ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
+    made; ``realm_options`` (`autobahn.router.RealmOptions`): how realms behave.
+    ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
     to answer GOODBYE. Leaving the block says GOODBYE (``wamp.close.system_shutdown``) to all sessions and closes all
     connections.
 
@@ -64,7 +65,7 @@ class Router:
     do everything.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keywords of the public API)
         self,
         url: str | Sequence[str] | None = "ws://127.0.0.1:0/ws",
         *,
