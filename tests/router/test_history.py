@@ -189,7 +189,7 @@ def test_T_HIS_5_events_for_certain_sessions_are_not_stored(link):
 
 
 def test_T_HIS_6_not_authorized(router, link):
-    router.realms["realm1"].authorize_subscription = lambda peer, topic, match: (topic, match) != ("com.", "prefix")
+    router.realms["realm1"].authorize = lambda peer, *what: what != (32, "prefix", "com.")
     refused(link, "wamp.error.not_authorized", 2)
     assert ask(link, 1) == []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autobahn.router import RealmOptions, Router
+from autobahn.router import HistoryTopic, RealmOptions, Router
 from autobahn.wamp import message as m
 from autobahn.wamp.codec import CODECS
 from router.fakes import EVERYTHING, Link, error_of, joined
@@ -141,3 +141,32 @@ def test_testaments_of_a_session_are_not_those_of_the_next_on_its_link(pair):
     link.join()
     link.drop()
     assert heir.take() == []
+
+
+def test_T_TST_not_authorized_when_added_or_executed(router, pair):
+    link, heir = pair
+    realm = router.realms["realm1"]
+    for topic in ("com.t", "com.t2"):
+        heir.subscribe(topic)
+        result(link, ADD, topic)
+    realm.authorize = lambda peer, *what: what != (16, "exact", "com.t")
+    error_of(link, 48, link.call(ADD, "com.t"), "wamp.error.not_authorized")
+    link.drop()
+    assert len(heir.take()) == 1
+
+
+def test_T_TST_T_HIS_6_by_permissions():
+    rules = [
+        {"uri": "wamp.", "match": "prefix", "allow": ["call"]},
+        {"uri": "com.open.", "match": "prefix", "allow": ["publish", "subscribe"]},
+    ]
+    router = Router(
+        realms=["realm1"],
+        permissions={"realm1": {"anonymous": rules}},
+        realm_options=RealmOptions(history=(HistoryTopic("com.open.t"), HistoryTopic("com.secret"))),
+    )
+    (link,) = joined(router, 1)
+    result(link, ADD, "com.open.t")
+    error_of(link, 48, link.call(ADD, "com.secret"), "wamp.error.not_authorized")
+    assert result(link, "wamp.subscription.get_events", 1) == []
+    error_of(link, 48, link.call("wamp.subscription.get_events", 2), "wamp.error.not_authorized")

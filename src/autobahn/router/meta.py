@@ -105,7 +105,7 @@ class RegistrationMeta(RealmObserver):
 class SubscriptionMeta(RealmObserver):
     """``wamp.subscription.*``: who listens to what, and what there was to hear.
 
-    ``may_subscribe(peer, topic, match)`` says who may ask for the history of a subscription.
+    ``may(peer, 32, match, topic)`` says who may subscribe, and so may ask for the history of a subscription.
     """
 
     def __init__(
@@ -113,12 +113,12 @@ class SubscriptionMeta(RealmObserver):
         house: HouseSession,
         broker: Broker,
         options: RealmOptions,
-        may_subscribe: Callable[[Peer, str, str], bool],
+        may: Callable[[Peer, int, str, str], bool],
     ) -> None:
         self._house = house
         self._broker = broker
         self._options = options
-        self._may_subscribe = may_subscribe
+        self._may = may
         house.serve(
             {
                 "wamp.subscription.list": self.list_all,
@@ -184,7 +184,7 @@ class SubscriptionMeta(RealmObserver):
     def get_events(self, caller: Peer, subscription: Any, **filters: Any) -> list[Any]:
         """WAMP "Event History": one positional result per event."""
         found = self._find(subscription)
-        if not self._may_subscribe(caller, found.topic, found.match):
+        if not self._may(caller, 32, found.match, found.topic):
             raise ApplicationError(ApplicationError.NOT_AUTHORIZED, "who may not subscribe may not ask for the history")
         filters = check_filters(filters)
         if found.history is None:

@@ -28,6 +28,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from autobahn.router.login import discard
+from autobahn.router.peer import Peer
 from autobahn.router.rules import ACTIONS, Rule, Rules
 from autobahn.router.service import Service
 from autobahn.router.session import Admission, RouterSession
@@ -93,6 +94,14 @@ class Permissions:
         if guard is None or guard.realm_table is not realm.table:
             guard = self._guards[realm.name, role] = Guard(realm.name, policy, realm.table, self._router, self._clock)
         return guard.table
+
+    def allows(self, realm: str, peer: Peer, code: int, match: str, uri: str) -> bool:
+        """Whether ``peer``, a session of ``realm``, may do that by its rules; who would have to be asked says no."""
+        policy = self._roles.get(realm, self._roles.get("*", {})).get(peer.authrole)
+        if policy is None or policy.allows_all:  # of no role that is named: a session of this process
+            return True
+        rule = policy.rules.decide(code, match, uri)
+        return rule is not None and ACTIONS[code] in rule.allow
 
     def invalidate(self, realm: str | None = None, role: str | None = None, uri: str | None = None) -> None:
         """Authorizers are asked again; None: of every realm, role or URI."""

@@ -21,6 +21,8 @@ from autobahn.wamp.lifecycle import name_of
 from autobahn.wamp.message import Call
 from autobahn.wamp.runtime import Runtime
 
+Authorize = Callable[[Peer, int, str, str], bool]
+
 _REQUESTS = (16, 32, 34, 48, 64, 66)
 
 
@@ -34,17 +36,17 @@ class Realm:
         self.options = options = options if options is not None else RealmOptions()
         self.sessions: dict[int, Peer] = {}
         self.observers: list[RealmObserver] = []
-        self.authorize_subscription: Callable[[Peer, str, str], bool] = _everybody  # for whoever authorizes to set
+        self.authorize: Authorize = _everybody  # permissions set it
         self.delivery = Delivery()
         self.broker = Broker(self.delivery, ids, self.observers, options)
         self.dealer = Dealer(self.observers, options, runtime)
         self.house = house = HouseSession(ids.next(), self.broker, self.dealer, self.sessions)
-        self.testaments = Testaments(house, self.broker, ids, options)
+        self.testaments = Testaments(house, self.broker, ids, options, self.may)
         self.observers += (
             self.testaments,
             SessionMeta(house, self.sessions, options, self.testaments),
             RegistrationMeta(house, self.dealer.registrar, options),
-            SubscriptionMeta(house, self.broker, options, self.may_subscribe),
+            SubscriptionMeta(house, self.broker, options, self.may),
         )
         self.table: dict[int, Any] = {**self.broker.table, **self.dealer.table}  # code -> (peer, message)
         if options.strict_request_ids:
@@ -62,9 +64,9 @@ class Realm:
         }
         return {"broker": {"features": broker}, "dealer": {"features": dealer}}
 
-    def may_subscribe(self, peer: Peer, topic: str, match: str) -> bool:
-        """Whether ``peer`` may subscribe to that, and so may ask for the history of it."""
-        return self.authorize_subscription(peer, topic, match)
+    def may(self, peer: Peer, code: int, match: str, uri: str) -> bool:
+        """Whether ``peer`` may send a message with ``code`` (16, 32) for ``uri``, where it comes without one."""
+        return self.authorize(peer, code, match, uri)
 
     def join(self, peer: Peer) -> None:
         """``peer`` is a session of the realm; call `announce_join` once it has its WELCOME."""
@@ -101,7 +103,7 @@ class Realm:
         return not self.sessions and not has_subscribers and not has_callees
 
 
-def _everybody(peer: Peer, topic: str, match: str) -> bool:
+def _everybody(peer: Peer, code: int, match: str, uri: str) -> bool:
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from autobahn import __version__
@@ -81,7 +82,9 @@ class Router:
         if not is_valid(name):
             raise ValueError(f"expected a URI as the name of a realm, got {name!r}")
         if name not in self.realms:
-            self.realms[name] = Realm(name, self.ids, options or self.realm_options, self.runtime)
+            realm = self.realms[name] = Realm(name, self.ids, options or self.realm_options, self.runtime)
+            if self.permissions is not None:
+                realm.authorize = partial(self.permissions.allows, name)
         return self.realms[name]
 
     def has_realm(self, name: str) -> bool:

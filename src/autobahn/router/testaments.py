@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.router.broker import Broker
@@ -32,10 +33,18 @@ class Testaments(RealmObserver):
 
     __test__ = False  # no class of tests, whatever its name looks like
 
-    def __init__(self, house: HouseSession, broker: Broker, ids: GlobalIds, options: RealmOptions) -> None:
+    def __init__(
+        self,
+        house: HouseSession,
+        broker: Broker,
+        ids: GlobalIds,
+        options: RealmOptions,
+        may: Callable[[Peer, int, str, str], bool],
+    ) -> None:
         self._broker = broker
         self._ids = ids
         self._options = options
+        self._may = may  # asked when a testament is added and when it is executed
         self._books: dict[Peer, _Book] = {}
         house.serve({"wamp.session.add_testament": self.add, "wamp.session.flush_testaments": self.flush})
 
@@ -59,6 +68,8 @@ class Testaments(RealmObserver):
         expect(kwargs, dict, "kwargs")
         expect(options, dict, "publish_options")
         check_writable(caller, topic, EXACT, self._options.strict_uris)
+        if not self._may(caller, 16, EXACT, topic):
+            raise ApplicationError(ApplicationError.NOT_AUTHORIZED, f"this session may not publish to {topic!r:.300}")
         try:
             validate(16, options)
         except ProtocolError as exc:
@@ -89,6 +100,8 @@ class Testaments(RealmObserver):
     def session_left(self, session: Peer) -> None:
         book = self._books.pop(session, None)
         for number, msg in [item for scope in SCOPES for item in book[scope]] if book else ():
+            if not self._may(session, 16, EXACT, msg.topic):
+                continue
             try:
                 self._broker.publish(session, msg, number=number)
             except (ApplicationError, ProtocolError) as exc:  # it would not have been published in its life either
