@@ -2,10 +2,10 @@
 
 import pytest
 
-from autobahn.router import RealmOptions, Router
+from autobahn.router import HistoryTopic, RealmOptions, Router
 from autobahn.wamp import message as m
 from autobahn.wamp.exception import ApplicationError
-from router.fakes import EVERYTHING, Link, assert_aborted, error_of, joined
+from router.fakes import EVERYTHING, Clock, Link, assert_aborted, error_of, joined
 
 LIMIT = "autobahn.error.limit_exceeded"
 
@@ -186,3 +186,27 @@ def test_T_PCI_8_streams_with_strict_ids(strict):
 def test_T_PCI_8_id_jump(strict):
     (caller,) = joined(strict, 1, roles=EVERYTHING)
     assert_aborted(caller.say(m.Call(2, {"progress": True}, "com.p")))
+
+
+# ---- what is announced follows what is configured ----
+
+
+def announced(router):
+    roles = Link(router).join().welcome.details["roles"]
+    return {f"{role}.{name}" for role, details in roles.items() for name in details["features"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "less"),
+    [
+        ({"history": (HistoryTopic("com.t"),)}, {"broker.event_history"}, set()),
+        ({"trustlevels": {}}, {"broker.publication_trustlevels", "dealer.call_trustlevels"}, set()),
+        ({"disclose_caller": "never"}, set(), {"dealer.caller_identification"}),
+        ({"disclose_publisher": "never"}, set(), {"broker.publisher_identification"}),
+        ({"disclose_publisher": "always", "call_queue": 5, "max_calls": 5, "strict_uris": True}, set(), set()),
+    ],
+)
+def test_T_FEAT_1_by_configuration(options, more, less):
+    usual = announced(Router())
+    assert announced(Router(realm_options=RealmOptions(**options))) == (usual | more) - less
+    assert announced(Router(runtime=Clock())) == usual | {"dealer.call_timeout"}
