@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 
 import pytest
@@ -43,6 +44,16 @@ def pytest_pyfunc_call(pyfuncitem):
         runner.run(_accounted(pyfuncitem.obj(**kwargs)))
     assert not errors, f"errors reached the loop: {errors}"
     return True
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Programs under test set up logging; the next test finds it as it was."""
+    logger = logging.getLogger("autobahn")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
