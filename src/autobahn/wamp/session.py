@@ -62,6 +62,7 @@ class ClientSession:
         self._steps: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._stepper: Any = None
         self._step_is_opening = False
+        self._is_stepping = False
         self._goodbye_timer: Any = None
         self._closed: Any = None  # future of the transport's end, made when somebody asks for it
         self._rpc = Rpc(self)
@@ -305,6 +306,7 @@ class ClientSession:
         if self._step_is_opening and self._stepper is not None:
             self._stepper.cancel()  # an onConnect or onChallenge that still waits has nothing to wait for
             self._stepper = None
+            self._is_stepping = False
         if self._state not in (State.CLOSED, State.FAILED):
             text = f"WAMP transport was lost without closing the session {self._session_id} before"
             self._end(CloseDetails(CloseDetails.REASON_TRANSPORT_LOST, text))
@@ -355,8 +357,10 @@ class ClientSession:
 
     def _enqueue(self, step: Callable[..., Any], *args: Any) -> None:
         self._steps.append((step, args))
-        if self._stepper is None:
-            self._stepper = self._runtime.spawn(self._run_steps(), "autobahn session callbacks")
+        if not self._is_stepping:
+            self._is_stepping = True
+            stepper = self._runtime.spawn(self._run_steps(), "autobahn session callbacks")
+            self._stepper = stepper if self._is_stepping else None  # an eager task may be done already
 
     async def _run_steps(self) -> None:
         while self._steps:
@@ -366,7 +370,7 @@ class ClientSession:
                 await step(*args)
             except Exception as exc:
                 self._user_error(exc, f"While running {step.__name__.strip('_')}")
-        self._step_is_opening = False
+        self._step_is_opening = self._is_stepping = False
         self._stepper = None
 
     async def _opened(self, transport: Any) -> None:
