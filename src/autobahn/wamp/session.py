@@ -288,7 +288,7 @@ class ClientSession:
             handler(msg)
         elif lifecycle.check("client", self._state, msg.code) is not self._state:
             self._lifecycle_table[msg.code](msg)
-        # else: the state ignores the message, as SHUTTING_DOWN does with everything but the end (WAMP "Session Closing")
+        # else: this state ignores it, as SHUTTING_DOWN does with everything but the end (WAMP "Session Closing")
 
     def onProtocolError(self, exc: ProtocolError) -> None:
         """The router broke the protocol: answer ABORT; the transport is closed by its adapter afterwards."""
