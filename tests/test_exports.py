@@ -37,8 +37,8 @@ PUBLIC = {
     "autobahn.wamp.uri": "Pattern convert_starred_uri error register subscribe",
     "autobahn.wamp.interfaces": """IAuthenticator IMessage IObjectSerializer IPayloadCodec ISerializer ISession
         ITransport ITransportHandler""",
-    "autobahn.websocket": """ConnectionAccept ConnectionDeny ConnectionRequest ConnectionResponse IncomingMessage
-        Message OutgoingMessage""",
+    "autobahn.websocket": """ConnectionAccept ConnectionDeny ConnectionRequest ConnectionResponse HAS_NVX
+        IWebSocketChannel IncomingMessage Message OutgoingMessage USES_NVX""",
     "autobahn.websocket.types": """ConnectingRequest ConnectionAccept ConnectionDeny ConnectionRequest
         ConnectionResponse IncomingMessage Message OutgoingMessage Ping""",
     "autobahn.websocket.util": "create_url parse_url",
@@ -69,10 +69,14 @@ def test_importing_has_no_side_effects():
 
     code = """
 import logging, random, asyncio, signal
-before = (random.getstate(), logging.getLogger().level, list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
+
+def state():
+    root = logging.getLogger()
+    return random.getstate(), root.level, list(root.handlers), signal.getsignal(signal.SIGINT)
+
+before = state()
 import autobahn.asyncio.component, autobahn.asyncio.router
-after = (random.getstate(), logging.getLogger().level, list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
-assert before == after
+assert before == state()
 assert not logging.getLogger("autobahn").handlers
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

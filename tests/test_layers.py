@@ -52,8 +52,7 @@ def test_imports_respect_the_layers(path):
 
 def test_there_are_no_import_cycles():
     modules = {
-        ".".join(("autobahn", *p.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__"): p
-        for p in FILES
+        ".".join(("autobahn", *p.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES
     }
     graph = {name: {n for n in imports(path) if n in modules and n != name} for name, path in modules.items()}
     done, active = set(), []

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -44,9 +45,7 @@ def snippet(tmp_path, number, old, port):
     path = tmp_path / f"snippet{number}.py"
     assert number < len(SNIPPETS) and (not old or old in SNIPPETS[number])
     path.write_text(
-        SNIPPETS[number].replace(old, f"127.0.0.1:{port}" if ":" in old else str(port))
-        if old
-        else SNIPPETS[number]
+        SNIPPETS[number].replace(old, f"127.0.0.1:{port}" if ":" in old else str(port)) if old else SNIPPETS[number]
     )
     return str(path)
 
@@ -77,9 +76,7 @@ def test_backend_and_frontend(router, tmp_path):
 
 
 def test_embedded_router(tmp_path):
-    done = subprocess.run(
-        [sys.executable, snippet(tmp_path, 2, "", 0)], capture_output=True, text=True, timeout=30
-    )
+    done = subprocess.run([sys.executable, snippet(tmp_path, 2, "", 0)], capture_output=True, text=True, timeout=30)
     assert re.fullmatch(r"joined realm1 at ws://127\.0\.0\.1:\d+/ws\n", done.stdout), done.stderr
     assert done.returncode == 0
 

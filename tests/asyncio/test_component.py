@@ -421,7 +421,7 @@ async def test_runner_leaves_on_ctrl_c():
 
 
 async def test_runner_raises_when_the_router_cannot_be_reached():
-    out, err, status = await run_script(RUNNER.format(body="pass", disconnect="pass"), "ws://127.0.0.1:1/ws")
+    _, err, status = await run_script(RUNNER.format(body="pass", disconnect="pass"), "ws://127.0.0.1:1/ws")
     assert status == 1 and "ConnectionRefusedError" in err
 
 

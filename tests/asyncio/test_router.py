@@ -10,13 +10,13 @@ import subprocess
 import sys
 
 import pytest
-from scripted import RecordingSession
 
 from autobahn.asyncio.component import Component
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.cli import main
 from autobahn.wamp import ApplicationError, ComponentConfig, PublishOptions
+from scripted import RecordingSession
 
 
 class WampWire(WebSocketClientProtocol):
@@ -190,7 +190,8 @@ async def test_a_binary_message_on_a_json_connection_is_a_violation():
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x00\x01\x02\x03" * 10 + b"\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    [b"\x00\x01\x02\x03" * 10 + b"\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n",
+     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
      b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"GET /ws HTTP/1.1\r\n" + b"X: y\r\n" * 5000, b"\x7e\xf1\x00\x00"],
     ids=lambda data: repr(data[:16]),
 )  # fmt: skip
@@ -203,7 +204,7 @@ async def test_bytes_that_are_not_a_websocket_handshake(data, warnings_logged):
         if data.startswith(b"\x7e"):
             writer.write_eof()
         answer = await reader.read(4096)
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
         writer.close()
         await asyncio.sleep(0)
         assert all(record.exc_info is None for record in warnings_logged.records)

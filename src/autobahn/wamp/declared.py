@@ -25,9 +25,7 @@ class Endpoint:
     name: str
 
 
-def endpoint_of(
-    fn: Any, uri: str | None, options: Any, check_types: bool | None, options_class: type
-) -> Endpoint:
+def endpoint_of(fn: Any, uri: str | None, options: Any, check_types: bool | None, options_class: type) -> Endpoint:
     """``fn`` under ``uri``; a URI and options given by its decorator serve when the arguments are None."""
     patterns = getattr(fn, "_wampuris", None)
     if uri is None and patterns:
@@ -48,9 +46,7 @@ def declared_endpoints(
     return found
 
 
-def _from_pattern(
-    fn: Any, pattern: Any, options: Any, check_types: bool | None, options_class: type
-) -> Endpoint:
+def _from_pattern(fn: Any, pattern: Any, options: Any, check_types: bool | None, options_class: type) -> Endpoint:
     options = pattern.options or options
     if options is None and pattern.match_policy != "exact":
         options = options_class(match=pattern.match_policy)

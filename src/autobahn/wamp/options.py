@@ -109,7 +109,8 @@ RULES: dict[int, _Rules] = {
     6: {"message": str, "resumable": bool},
     8: {**_PAYLOAD, **_CALLEE},
     16: {
-        **_PAYLOAD, "acknowledge": bool, "exclude_me": bool, "disclose_me": bool, "retain": bool, "x_acknowledged_delivery": bool,
+        **_PAYLOAD, "acknowledge": bool, "exclude_me": bool, "disclose_me": bool, "retain": bool,
+        "x_acknowledged_delivery": bool,
         "exclude": _IDS, "exclude_authid": _list_of(str), "exclude_authrole": _list_of(str),
         "eligible": _IDS, "eligible_authid": _list_of(str), "eligible_authrole": _list_of(str),
         "rkey": str,

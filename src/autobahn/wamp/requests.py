@@ -62,10 +62,8 @@ class Requests:
     ) -> tuple[int, Request]:
         """A new request with the next id; ``on_cancel(id)`` is called when its waiter cancels the future."""
         request_id = self.next_id()
-        if on_cancel is None:
-            future = runtime.create_future()
-        else:
-            future = runtime.create_future(lambda: on_cancel(request_id))
+        noticed = None if on_cancel is None else (lambda: on_cancel(request_id))
+        future = runtime.create_future(noticed)
         request = self._open[request_id] = Request(code, future, info)
         return request_id, request
 
