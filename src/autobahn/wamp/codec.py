@@ -178,6 +178,8 @@ class JsonCodec(Codec):
     def decode(self, data: bytes) -> Message:
         try:
             msg: Message = self._decoder.decode(data)
+            if len(data) > MAX_DEPTH and self._may_be_deep(data):
+                _refuse_depth(*msgspec.structs.astuple(msg))
             if data.find(_ESCAPE) >= 0:
                 self._revive(msg)
         except ProtocolError:
@@ -209,10 +211,14 @@ class JsonCodec(Codec):
         """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
         args = None if msg.args is None else self._list.decode(msg.args)
         kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
-        if len(data) > MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        if len(data) > MAX_DEPTH and self._may_be_deep(data):
             _refuse_depth(args, kwargs)
         if data.find(_ESCAPE) >= 0:
             values.from_json([args, kwargs])  # its base64 is good
+
+    def _may_be_deep(self, data: bytes) -> bool:
+        """Whether there are enough octets that begin a container."""
+        return data.count(b"[") + data.count(b"{") > MAX_DEPTH
 
     def _revive(self, msg: Message) -> None:
         """Octets in ``msg`` are octets."""
@@ -254,7 +260,10 @@ class JsonCodec(Codec):
             value = self._any.decode(data)
         except Exception as exc:
             raise _violation(exc) from None
-        return values.from_json(value) if bytes(data).find(_ESCAPE) >= 0 else value
+        octets = bytes(data)
+        if len(octets) > MAX_DEPTH and self._may_be_deep(octets):
+            _refuse_depth(value)
+        return values.from_json(value) if octets.find(_ESCAPE) >= 0 else value
 
     def dumps(self, value: Any) -> bytes:
         try:
@@ -283,6 +292,10 @@ class MsgPackCodec(Codec):
     def decode(self, data: bytes) -> Message:
         try:
             msg: Message = self._decoder.decode(data)
+            if len(data) > MAX_DEPTH and self._may_be_deep(data):
+                _refuse_depth(*msgspec.structs.astuple(msg))
+        except ProtocolError:
+            raise
         except Exception as exc:
             msg = self._from_row(self._rescued(data, exc), exc)
         options = OPTIONS_OF[msg.code](msg)
@@ -308,12 +321,12 @@ class MsgPackCodec(Codec):
         """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
         args = None if msg.args is None else self._list.decode(msg.args)
         kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
-        if self._may_be_deep(data):
+        if len(data) > MAX_DEPTH and self._may_be_deep(data):
             _refuse_depth(args, kwargs)
 
     def _may_be_deep(self, data: bytes) -> bool:
         """Whether there are enough octets that begin a container."""
-        return len(data) > MAX_DEPTH and len(data.translate(None, self._NO_CONTAINERS)) > MAX_DEPTH
+        return len(data.translate(None, self._NO_CONTAINERS)) > MAX_DEPTH
 
     def _rescued(self, data: bytes, exc: Exception) -> Any:
         """``data`` as a value, if only the types were wrong; raises ``ProtocolError`` otherwise."""
@@ -336,9 +349,13 @@ class MsgPackCodec(Codec):
 
     def loads(self, data: bytes | Raw) -> Any:
         try:
-            return self._any.decode(data)
+            value = self._any.decode(data)
         except Exception as exc:
             raise _violation(exc) from None
+        octets = bytes(data)
+        if len(octets) > MAX_DEPTH and self._may_be_deep(octets):
+            _refuse_depth(value)
+        return value
 
     def dumps(self, value: Any) -> bytes:
         try:
@@ -447,8 +464,8 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
 
 
-def _refuse_depth(args: Any, kwargs: Any) -> None:
-    if values.is_deep(args or ()) or values.is_deep(kwargs or ()):
+def _refuse_depth(*contents: Any) -> None:
+    if any(values.is_deep(value) for value in contents if isinstance(value, (list, dict))):
         raise ProtocolError(f"expected nesting of at most {MAX_DEPTH} levels, got more")
 
 
