@@ -25,8 +25,6 @@ from autobahn.websocket import _frames_py, http
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateOfferAccept,
-    negotiate_client,
-    negotiate_server,
 )
 from autobahn.websocket.deflate import Deflater, Inflater
 from autobahn.websocket.errors import FrameError, HandshakeError
@@ -39,6 +37,7 @@ from autobahn.websocket.handshake import (
     check_response,
     error_response,
 )
+from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 from autobahn.websocket.util import parse_url
 
 try:

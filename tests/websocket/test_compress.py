@@ -13,11 +13,10 @@ from autobahn.websocket.compress import (
     PerMessageDeflateOfferAccept,
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
-    negotiate_client,
-    negotiate_server,
 )
 from autobahn.websocket.errors import HandshakeError
 from autobahn.websocket.extensions import parse_extensions
+from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 
 NAME = "permessage-deflate"
 

@@ -56,6 +56,12 @@ class End:
     def connection_pong(self, payload):
         self.log.append(("pong", payload))
 
+    def connection_close_frame(self, code, reason):
+        self.log.append(("close_frame", code, reason))
+
+    def connection_timeout(self, what):
+        self.log.append(("timeout", what))
+
     def connection_result(self, value):
         self.log.append(("result", value))
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from autobahn.asyncio.intake import Intake
 from autobahn.asyncio.keepalive import KeepAlive
+from autobahn.asyncio.observing import Meter, Observers, observed
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
 from autobahn.asyncio.transport import Outbox, Tasks, peer_string, shared_read_buffer
 from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
 from autobahn.websocket.errors import FrameError
+from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import LOG, WebSocketProtocol
 from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
@@ -35,6 +37,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_buffer: memoryview
     _ws_tasks: Tasks | None = None
     _ws_intake: Intake | None = None
+    _ws_observers: Observers | None = None
+    _ws_meter: Meter | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
@@ -55,6 +59,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(
             high=options.sendHighWater, low=min(options.sendLowWater, options.sendHighWater)
         )
+        if options.countTraffic:
+            self._ws_meter = Meter(self, self.trafficStats)
         self._ws_start()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -124,29 +130,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     # -- what a program may call ---------------------------------------------------------------------------------
 
-    def sendMessage(
-        self,
-        payload: bytes,
-        isBinary: bool = False,
-        fragmentSize: int | None = None,
-        sync: bool = False,
-        doNotCompress: bool = False,
-    ) -> None:
-        """Sends a message; text must be UTF-8. `fragmentSize`: octets a frame may have.
-
-        All that is sent in one turn of the loop leaves together (`sync` changes nothing). Raises `Disconnected` when
-        the connection is not open, `PayloadExceededError` beyond `maxMessagePayloadSize` (nothing is sent),
-        `BufferFullError` when `maxSendBuffer` octets wait already (see also `drain` and `sendPolicy`),
-        `AssertionError` for wrong types, `ValueError` for a `fragmentSize` below 1.
-        """
-        if not isinstance(payload, bytes):
-            raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
-        if isBinary is not True and isBinary is not False:
-            raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
-        if self._ws_connection is None:
-            raise Disconnected("expected an open WebSocket connection, got one that is not connected")
-        self._ws_connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
-
     async def drain(self) -> None:
         """Returns when the peer has taken enough: behind `sendMessage` it makes a program send as fast as it reads.
 
@@ -162,16 +145,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         """Octets that wait to be sent."""
         return 0 if self.transport is None else self._ws_outbox.waiting
 
-    def sendPing(self, payload: bytes | None = None) -> None:
-        """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
-        if (sender := self._ws_sender()) is not None:
-            sender.ping(payload or b"")
-
-    def sendPong(self, payload: bytes | None = None) -> None:
-        """Sends a pong (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
-        if (sender := self._ws_sender()) is not None:
-            sender.pong(payload or b"")
-
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
         """Starts the closing handshake; ignored when it has started or the connection is closed.
 
@@ -183,6 +156,32 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         self._ws_connection.close(code, reason)
         if self._ws_intake is not None:
             self._ws_intake.read_on()  # the peer's close frame must not wait behind handlers that lag
+
+    def on(self, event: str, handler: Callable[..., Any]) -> None:
+        """`handler(payload, is_binary=...)` is called after `onMessage`; the one `event` is "message".
+
+        Raises `RuntimeError` for another event, and when messages are arriving already and nobody has observed so far.
+        """
+        observers = self._ws_get_observers()
+        observers.on(event, handler)
+        connection = self._ws_connection
+        if self._ws_intake is None and connection is not None and not self._ws_has_observed:
+            self._ws_has_observed = connection.renew_reader()
+            if not self._ws_has_observed:
+                observers.off(event, handler)
+                raise RuntimeError('expected on("message") before the first message arrives, got it later')
+
+    def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
+        """`handler` is not called any more; without it, none of `event`; without both, none at all."""
+        self._ws_get_observers().off(event, handler)
+
+    def fire(self, event: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls all observers of `event`; await the result for theirs."""
+        return self._ws_get_observers().fire(event, *args, **kwargs)
+
+    def set_valid_events(self, valid_events: list[str] | None = None) -> None:
+        """Only these events may be named from now on; any, if `None`."""
+        self._ws_get_observers().set_valid_events(valid_events)
 
     def dropConnection(self, abort: bool = False) -> None:
         """Closes the TCP connection without closing handshake; `abort`: without sending what is waiting."""
@@ -201,43 +200,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             self._ws_intake.clear()
         if self._ws_connection is not None:
             self._ws_connection.fail(code, reason)
-
-    def sendPreparedMessage(self, preparedMsg: Any) -> None:
-        """Sends what `factory.prepareMessage` made; ignored when the connection is not open."""
-        connection = self._ws_connection
-        if connection is None or connection.sender is None:
-            return
-        plain = connection.is_server and connection.pmce is None and not connection.sender.in_message
-        frame = preparedMsg.server_frame(connection.options) if plain else None
-        if frame is not None:
-            connection.sender.encoded(frame)
-            return
-        connection.send_message(preparedMsg.payload, preparedMsg.binary, None, not preparedMsg.doNotCompress)
-
-    def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
-        """Begins a message in pieces; this and the next four are ignored when the connection is not open."""
-        if (sender := self._ws_sender()) is not None:
-            sender.begin_message(isBinary, not doNotCompress)
-
-    def beginMessageFrame(self, length: int) -> None:
-        """Begins a frame of `length` octets. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._ws_sender()) is not None:
-            sender.begin_frame(length)
-
-    def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> int | None:
-        """Sends octets of the frame; returns how many are missing, 0: complete, below 0: the surplus, not sent."""
-        sender = self._ws_sender()
-        return None if sender is None else sender.frame_data(payload)
-
-    def sendMessageFrame(self, payload: bytes, sync: bool = False) -> None:
-        """Sends a whole frame of the message. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._ws_sender()) is not None:
-            sender.frame(payload)
-
-    def endMessage(self) -> None:
-        """Ends the message in pieces. Raises `RuntimeError` in the wrong order."""
-        if (sender := self._ws_sender()) is not None:
-            sender.end_message()
 
     @property
     def is_open(self) -> asyncio.Future[None]:
@@ -261,8 +223,21 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     @property
     def transport_details(self) -> Any:
-        """Details of the transport; `None` as long as there are none."""
-        return None
+        """Details of the transport; `None` as long as there is none."""
+        if self.transport is None:
+            return None
+        from autobahn.wamp.types import TransportDetails  # not needed without WAMP, except here
+
+        secure = self.transport.get_extra_info("ssl_object") is not None
+        return TransportDetails(
+            channel_type=TransportDetails.CHANNEL_TYPE_TLS if secure else TransportDetails.CHANNEL_TYPE_TCP,
+            channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
+            peer=self.peer,
+            is_server=self.is_server,
+            is_secure=secure,
+            own_pid=None,
+            websocket_protocol=self.websocket_protocol_in_use,
+        )
 
     @property
     def websocket_extensions_in_use(self) -> list[Any]:
@@ -292,8 +267,23 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         self._ws_call(self.onPong, "onPong", payload)
 
     def connection_receiver(self) -> Callable[[bytes, bool], Any]:
-        """Who takes whole messages: `onMessage` itself when it is a plain function."""
-        return self._ws_queue_message if inspect.iscoroutinefunction(self.onMessage) else self.onMessage
+        """Who takes whole messages: `onMessage` itself when it is a plain function and nobody watches."""
+        receiver: Callable[[bytes, bool], Any]
+        receiver = self._ws_queue_message if inspect.iscoroutinefunction(self.onMessage) else self.onMessage
+        if self._ws_meter is not None:
+            receiver = self._ws_meter.received(receiver)
+        if self._ws_observers is not None or inspect.iscoroutinefunction(self.onMessage):
+            self._ws_has_observed = True
+            receiver = observed(receiver, self._ws_observe)
+        return receiver
+
+    def connection_close_frame(self, code: int | None, reason: str) -> None:
+        """The peer's close frame has arrived."""
+        self._ws_call(self.onCloseFrame, "onCloseFrame", code, reason.encode() or None)
+
+    def connection_timeout(self, what: str) -> None:
+        """A time is over; `what` is the callback for that."""
+        self._ws_call(getattr(self, what), what)
 
     def connection_result(self, value: Any) -> None:
         """`onMessage` returned something."""
@@ -341,6 +331,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         connection = self._ws_connection
         assert connection is not None
         options = connection.options
+        if self._ws_meter is not None:
+            self._ws_meter.opened()
         if options.autoPingInterval:
             self._ws_keep_alive = KeepAlive(
                 self._ws_loop,
@@ -369,9 +361,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def _ws_start(self) -> None:
         """The opening handshake may begin."""
-
-    def _ws_sender(self) -> Any:
-        return None if self._ws_connection is None else self._ws_connection.sender
 
     def _ws_new_future(self) -> asyncio.Future[Any]:
         loop = getattr(self, "_ws_loop", None) or getattr(self.factory, "loop", None)
@@ -421,6 +410,17 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         assert self._ws_intake is not None
         self._ws_intake.add(call, where, size)
 
+    _ws_has_observed = False
+
+    def _ws_get_observers(self) -> Observers:
+        if self._ws_observers is None:
+            self._ws_observers = Observers()
+        return self._ws_observers
+
+    def _ws_observe(self, payload: bytes, is_binary: bool) -> Any:
+        if self._ws_observers is not None:
+            self._ws_call(lambda: self.fire("message", payload, is_binary=is_binary), "message")
+
     def _ws_new_intake(self) -> None:
         assert self._ws_connection is not None
         self._ws_intake = Intake(self, self._ws_connection, self._ws_loop, self._ws_failed)
@@ -450,3 +450,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._ws_option_names}
         changes.update({name: getattr(self, name) for name in own})
         return factory.options.updated(changes) if changes else factory.options
+
+
+IWebSocketChannel.register(WebSocketAdapterProtocol)

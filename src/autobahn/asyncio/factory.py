@@ -75,6 +75,9 @@ class WebSocketAdapterFactory:
     headers: Headers
     protocol: Callable[[], Any]
     options: Options
+    logOctets = False
+    logFrames = False
+    trackTimings = False
 
     def __call__(self) -> Any:
         """A new protocol that knows this factory."""
@@ -207,6 +210,7 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+        countTraffic: bool | None = None,
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
         self.options = self.options.updated(_without_self(locals()))
@@ -301,6 +305,7 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+        countTraffic: bool | None = None,
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ClientOptions`)."""
         self.options = self.options.updated(_without_self(locals()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from html import escape
 from typing import Any, ClassVar
 
 from autobahn.asyncio.adapter import WebSocketAdapterProtocol
@@ -56,6 +57,28 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: dict[str, str] | None = None) -> None:
         """The same as `failHandshake`."""
         self.failHandshake(reason, code, responseHeaders)
+
+    def sendHtml(self, html: str) -> None:
+        """Answers the request with this page in place of a WebSocket; nothing happens once the connection is open."""
+        self._ws_respond(200, (("Content-Type", "text/html; charset=utf-8"),), html.encode())
+
+    def sendRedirect(self, url: str) -> None:
+        """Answers the request with a redirection (303) to `url`. Raises `ValueError` for control characters in it."""
+        self._ws_respond(303, (("Location", url),), b"")
+
+    def sendServerStatus(self, redirectUrl: str | None = None, redirectAfter: int = 0) -> None:
+        """Answers the request with a page that tells what this is, and goes on to `redirectUrl` after some seconds."""
+        http.check_field("Location", redirectUrl or "")
+        refresh = f'<meta http-equiv="refresh" content="{int(redirectAfter)};URL={escape(redirectUrl or "")}">'
+        self.sendHtml(
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{refresh if redirectUrl else ""}'
+            "<title>WebSocket</title></head><body><h1>WebSocket</h1><p>This address speaks WebSocket (RFC 6455).</p>"
+            "</body></html>\n"
+        )
+
+    def _ws_respond(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        if self._ws_connection is not None:
+            self._ws_connection.respond(status, headers, body)
 
     def _ws_new_connection(self) -> Connection:
         factory = self.factory
@@ -164,6 +187,11 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
             self._ws_process_failed(exc)
         else:
             self._ws_failed(exc, where)
+
+    @property
+    def http_status_line(self) -> str | None:
+        """The first line of the request."""
+        return None if self._ws_connection is None else self._ws_connection.status_line
 
     @property
     def http_request_uri(self) -> str | None:

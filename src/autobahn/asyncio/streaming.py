@@ -34,8 +34,9 @@ class MessageStream:
         self._call = call
         self._is_binary = False
         self._size = 0  # octets of the message so far
-        self._frames: list[bytes] | None = None  # of the message
-        self._chunks: list[bytes] | None = None  # of the frame
+        # Gathered in one buffer each: an object per fragment or segment would cost many times its octets.
+        self._frames: bytearray | None = None  # of the message
+        self._chunks: bytearray | None = None  # of the frame
 
     # what the reader calls
 
@@ -67,30 +68,33 @@ class MessageStream:
     # what the hooks do by default
 
     def message_begin_default(self, is_binary: bool) -> None:
-        """Collects frames."""
+        """Begins to gather the message."""
         self._is_binary = is_binary
-        self._frames = []
+        self._frames = bytearray()
 
     def frame_begin_default(self, length: int) -> None:
-        """Collects chunks."""
-        self._chunks = []
+        """Begins to gather the frame."""
+        self._chunks = bytearray()
 
     def frame_data_default(self, data: bytes) -> None:
         """Adds a chunk."""
         if self._chunks is not None:
-            self._chunks.append(data)
+            self._chunks += data
 
     def frame_end_default(self) -> Any:
-        """Hands the chunks to `onMessageFrame`."""
+        """Hands the frame to `onMessageFrame`."""
         chunks, self._chunks = self._chunks, None
-        return None if chunks is None else self._protocol.onMessageFrame(chunks)
+        if chunks is None:
+            return None
+        return self._protocol.onMessageFrame([bytes(chunks)] if chunks else [])
 
     def frame_default(self, chunks: list[bytes]) -> None:
         """Adds a frame."""
         if self._frames is not None:
-            self._frames.extend(chunks)
+            for chunk in chunks:
+                self._frames += chunk
 
     def message_end_default(self) -> Any:
         """Hands the message to `onMessage`."""
         frames, self._frames = self._frames, None
-        return None if frames is None else self._protocol.onMessage(b"".join(frames), self._is_binary)
+        return None if frames is None else self._protocol.onMessage(bytes(frames), self._is_binary)

@@ -9,6 +9,8 @@ from typing import Any
 from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.asyncio.link import WampLink, channel_ids
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
+from autobahn.wamp.exception import TransportLost
+from autobahn.wamp.message import Message
 from autobahn.wamp.serializer import default_serializers
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.options import ServerOptions
@@ -20,6 +22,13 @@ __all__ = (
     "WampWebSocketServerFactory",
     "WampWebSocketServerProtocol",
 )
+
+
+def _link_of(protocol: Any) -> WampLink:
+    link: WampLink | None = protocol._link
+    if link is None:
+        raise TransportLost("expected an open transport, got one that is not open")
+    return link
 
 
 class WampWebSocketServerProtocol(WebSocketServerProtocol):
@@ -57,6 +66,22 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._link is not None:
             self._link.closed(wasClean)
+
+    def send(self, msg: Message) -> None:
+        """Sends a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
+        _link_of(self).send(msg)
+
+    def isOpen(self) -> bool:
+        """Whether WAMP messages can be sent."""
+        return self._link is not None and self._link.isOpen()
+
+    def close(self) -> None:
+        """Closes in order (1000). Raises `TransportLost` when there is no session."""
+        _link_of(self).close()
+
+    def abort(self) -> None:
+        """Closes at once. Raises `TransportLost` when there is no session."""
+        _link_of(self).abort()
 
     def channel_send(self, data: bytes, binary: bool) -> None:
         connection = self._ws_connection
@@ -97,6 +122,22 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._link is not None:
             self._link.closed(wasClean)
+
+    def send(self, msg: Message) -> None:
+        """Sends a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
+        _link_of(self).send(msg)
+
+    def isOpen(self) -> bool:
+        """Whether WAMP messages can be sent."""
+        return self._link is not None and self._link.isOpen()
+
+    def close(self) -> None:
+        """Closes in order (1000). Raises `TransportLost` when there is no session."""
+        _link_of(self).close()
+
+    def abort(self) -> None:
+        """Closes at once. Raises `TransportLost` when there is no session."""
+        _link_of(self).abort()
 
     def channel_send(self, data: bytes, binary: bool) -> None:
         connection = self._ws_connection

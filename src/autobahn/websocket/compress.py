@@ -7,12 +7,12 @@ A client lists offers. The server's `perMessageCompressionAccept` gets the offer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+from autobahn.exception import PayloadExceededError
 from autobahn.websocket.deflate import Deflater, Inflater
-from autobahn.websocket.errors import HandshakeError
-from autobahn.websocket.extensions import Extensions, Params
+from autobahn.websocket.extensions import Params
 
 __all__ = (
     "PERMESSAGE_COMPRESSION_EXTENSION",
@@ -22,6 +22,7 @@ __all__ = (
     "PerMessageCompressResponse",
     "PerMessageCompressResponseAccept",
     "PerMessageDeflate",
+    "PerMessageDeflateMixin",
     "PerMessageDeflateOffer",
     "PerMessageDeflateOfferAccept",
     "PerMessageDeflateResponse",
@@ -86,6 +87,14 @@ class _Record:
     __hash__ = None  # type: ignore[assignment]
 
 
+class PerMessageDeflateMixin:
+    """Constants of permessage-deflate."""
+
+    EXTENSION_NAME: ClassVar[str] = "permessage-deflate"
+    WINDOW_SIZE_PERMISSIBLE_VALUES: ClassVar[Sequence[int]] = (9, 10, 11, 12, 13, 14, 15)
+    MEM_LEVEL_PERMISSIBLE_VALUES: ClassVar[Sequence[int]] = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+
+
 class PerMessageCompress:
     """Base of extension bindings in use."""
 
@@ -146,14 +155,12 @@ def _check_own(
 # -- permessage-deflate ----------------------------------------------------------------------------------------
 
 
-class PerMessageDeflateOffer(PerMessageCompressOffer):
+class PerMessageDeflateOffer(PerMessageCompressOffer, PerMessageDeflateMixin):
     """A client's offer (RFC 7692 7.1).
 
     `accept_...`: the client can do this when the server asks for it. `request_...`: the server must do it;
     `request_max_window_bits` 0 or 9 to 15.
     """
-
-    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
 
     def __init__(
         self,
@@ -198,15 +205,13 @@ class PerMessageDeflateOffer(PerMessageCompressOffer):
         return "; ".join(parts)
 
 
-class PerMessageDeflateOfferAccept(PerMessageCompressOfferAccept):
+class PerMessageDeflateOfferAccept(PerMessageCompressOfferAccept, PerMessageDeflateMixin):
     """A server's yes to an offer.
 
     `request_...`: the client must do this. The others are about the server's own compressor: `no_context_takeover`
     and `window_bits` (`None`: as the offer asks), `mem_level` (1 to 9), and `max_message_size`, the limit of an
     inflated message in octets.
     """
-
-    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
 
     def __init__(
         self,
@@ -253,10 +258,8 @@ class PerMessageDeflateOfferAccept(PerMessageCompressOfferAccept):
         return "; ".join(parts)
 
 
-class PerMessageDeflateResponse(PerMessageCompressResponse):
+class PerMessageDeflateResponse(PerMessageCompressResponse, PerMessageDeflateMixin):
     """A server's response; window bits are 0 when it did not name them."""
-
-    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
 
     def __init__(
         self,
@@ -295,10 +298,8 @@ class PerMessageDeflateResponse(PerMessageCompressResponse):
         return not limit or 0 < self.server_max_window_bits <= limit
 
 
-class PerMessageDeflateResponseAccept(PerMessageCompressResponseAccept):
+class PerMessageDeflateResponseAccept(PerMessageCompressResponseAccept, PerMessageDeflateMixin):
     """A client's yes to a response; the other arguments are about the client's own compressor, and the limit."""
-
-    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
 
     def __init__(
         self,
@@ -325,10 +326,9 @@ class PerMessageDeflateResponseAccept(PerMessageCompressResponseAccept):
         self.max_message_size = max_message_size
 
 
-class PerMessageDeflate(PerMessageCompress):
+class PerMessageDeflate(PerMessageCompress, PerMessageDeflateMixin):
     """permessage-deflate in use on one connection; window bits are 9 to 15, `mem_level` 1 to 9."""
 
-    EXTENSION_NAME: ClassVar[str] = EXTENSION_NAME
     DEFAULT_WINDOW_BITS: ClassVar[int] = 15
     DEFAULT_MEM_LEVEL: ClassVar[int] = 8
 
@@ -349,6 +349,9 @@ class PerMessageDeflate(PerMessageCompress):
         self.client_max_window_bits = client_max_window_bits or self.DEFAULT_WINDOW_BITS
         self.mem_level = mem_level or self.DEFAULT_MEM_LEVEL
         self.max_message_size = max_message_size
+
+    _deflater: Deflater | None = None
+    _inflater: Inflater | None = None
 
     @classmethod
     def create_from_offer_accept(cls, is_server: bool, accept: PerMessageDeflateOfferAccept) -> PerMessageDeflate:
@@ -379,10 +382,11 @@ class PerMessageDeflate(PerMessageCompress):
         )
 
     def __json__(self) -> dict[str, Any]:
-        return {"extension": EXTENSION_NAME, **vars(self)}
+        return {"extension": EXTENSION_NAME, **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
 
     def __repr__(self) -> str:
-        return f"PerMessageDeflate({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+        fields = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        return f"PerMessageDeflate({', '.join(f'{k}={v!r}' for k, v in fields.items())})"
 
     def new_inflater(self) -> Inflater:
         """The engine for what the other end sends."""
@@ -400,6 +404,48 @@ class PerMessageDeflate(PerMessageCompress):
             bits, no_context_takeover = self.client_max_window_bits, self.client_no_context_takeover
         return Deflater(window_bits=bits, no_context_takeover=no_context_takeover, mem_level=self.mem_level)
 
+    # For programs that compress by hand, message by message.
+
+    def start_compress_message(self) -> None:
+        """A message to compress begins."""
+        if self._deflater is None:
+            self._deflater = self.new_deflater()
+
+    def compress_message_data(self, data: bytes) -> bytes:
+        """What can be sent of it so far; may be empty."""
+        assert self._deflater is not None, "expected start_compress_message() first"
+        return self._deflater.compress(data)
+
+    def end_compress_message(self) -> bytes:
+        """The last octets of it."""
+        assert self._deflater is not None, "expected start_compress_message() first"
+        return self._deflater.end_message()
+
+    def start_decompress_message(self) -> None:
+        """A compressed message begins."""
+        if self._inflater is None:
+            self._inflater = self.new_inflater()
+
+    def decompress_message_data(self, data: bytes, max_output_len: int | None = None) -> bytes:
+        """Its next octets. Raises `PayloadExceededError` for more than `max_output_len`, `FrameError` for bad data."""
+        assert self._inflater is not None, "expected start_decompress_message() first"
+        limit = max_output_len or self.max_message_size or 1 << 62
+        out = bytearray()
+        while len(piece := self._inflater.decompress(data, 65536)) == 65536:
+            out += piece
+            data = b""
+            if len(out) > limit:
+                break
+        out += piece
+        if len(out) > limit:
+            raise PayloadExceededError(f"expected at most {limit} octets once inflated, got more")
+        return bytes(out)
+
+    def end_decompress_message(self) -> None:
+        """The message is complete."""
+        assert self._inflater is not None, "expected start_decompress_message() first"
+        self._inflater.end_message(65536)
+
 
 PERMESSAGE_COMPRESSION_EXTENSION: Final[dict[str, dict[str, type]]] = {
     EXTENSION_NAME: {
@@ -410,63 +456,3 @@ PERMESSAGE_COMPRESSION_EXTENSION: Final[dict[str, dict[str, type]]] = {
         "PMCE": PerMessageDeflate,
     }
 }
-
-
-# -- negotiation -----------------------------------------------------------------------------------------------
-
-Accept = Callable[[Any], Any]
-
-
-def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageDeflate, str] | None:
-    """What the server takes of the client's extensions, and the text of its answer; `None`: no compression.
-
-    Offers that are not valid are declined by passing over them (RFC 7692 7.1). `accept` is the program's; what it
-    raises passes through, and a wrong result is a `TypeError`.
-    """
-    if accept is None:
-        return None
-    offers = []
-    for name, params in extensions:
-        if name == EXTENSION_NAME:
-            try:
-                offers.append(PerMessageDeflateOffer.parse(params))
-            except ValueError:
-                continue
-    if not offers:
-        return None
-    accepted = accept(offers)
-    if accepted is None:
-        return None
-    if not isinstance(accepted, PerMessageDeflateOfferAccept):
-        raise TypeError(
-            "expected perMessageCompressionAccept to return a PerMessageDeflateOfferAccept or None, "
-            f"got {type(accepted).__name__}"
-        )
-    return PerMessageDeflate.create_from_offer_accept(True, accepted), accepted.get_extension_string()
-
-
-def negotiate_client(
-    extensions: Extensions, offers: Sequence[PerMessageCompressOffer], accept: Accept | None
-) -> PerMessageDeflate | None:
-    """What the server chose, checked against the offers. Raises `HandshakeError` when it may not choose that.
-
-    Without `accept` every legal response is accepted; what `accept` raises passes through.
-    """
-    if not extensions:
-        return None
-    if len(extensions) > 1 or extensions[0][0] != EXTENSION_NAME:
-        raise HandshakeError(400, f"expected at most one extension that was offered, got {[e[0] for e in extensions]}")
-    try:
-        response = PerMessageDeflateResponse.parse(extensions[0][1])
-        response.check_answers(offers)
-        accepted = PerMessageDeflateResponseAccept(response) if accept is None else accept(response)
-    except ValueError as exc:
-        raise HandshakeError(400, str(exc)) from None
-    if accepted is None:
-        raise HandshakeError(400, f"expected no compression, got {response!r}")
-    if not isinstance(accepted, PerMessageDeflateResponseAccept):
-        raise TypeError(
-            "expected perMessageCompressionAccept to return a PerMessageDeflateResponseAccept or None, "
-            f"got {type(accepted).__name__}"
-        )
-    return PerMessageDeflate.create_from_response_accept(False, accepted)

@@ -66,6 +66,8 @@ class Events(Protocol):
     def connection_room(self, what: Sent, size: int) -> bool: ...
     def connection_ping(self, payload: bytes) -> None: ...
     def connection_pong(self, payload: bytes) -> None: ...
+    def connection_close_frame(self, code: int | None, reason: str) -> None: ...
+    def connection_timeout(self, what: str) -> None: ...
     def connection_result(self, value: Any) -> None: ...
     def connection_error(self, exc: Exception) -> None: ...
     def connection_stream(self) -> Any: ...
@@ -106,6 +108,8 @@ class Connection:
     """What both roles share. `receive(data)` takes bytes; it raises `FrameError`, which goes to `violated`."""
 
     __slots__ = (
+        "_masked",
+        "_max_message",
         "closed_by_me",
         "dropped_by_me",
         "events",
@@ -173,21 +177,9 @@ class Connection:
         if pmce is not None and pmce.max_message_size:
             max_message = min(max_message or pmce.max_message_size, pmce.max_message_size)
         self.pmce = pmce
-        self.reader = Reader(
-            events.connection_receiver(),
-            events.connection_ping,
-            events.connection_pong,
-            self._close_received,
-            events.connection_result,
-            events.connection_error,
-            masked=masked,
-            validate_utf8=options.utf8validateIncoming,
-            apply_mask=options.applyMask,
-            max_frame=options.maxFramePayloadSize,
-            max_message=max_message,
-            inflater=None if pmce is None else pmce.new_inflater(),
-            stream=events.connection_stream(),
-        )
+        self._masked = masked
+        self._max_message = max_message
+        self._new_reader()
         self.sender = Sender(
             self.writer,
             max_message=options.maxMessagePayloadSize,
@@ -196,9 +188,40 @@ class Connection:
             room=events.connection_room,
         )
         self.state = State.OPEN
-        self.receive = self.reader.feed
+        self.receive = self.receive_first
         self.send_message = self.sender.message
         self.sink.set_timeout(0, None)
+
+    def _new_reader(self) -> None:
+        options, events = self.options, self.events
+        self.reader = Reader(
+            events.connection_receiver(),
+            events.connection_ping,
+            events.connection_pong,
+            self._close_received,
+            events.connection_result,
+            events.connection_error,
+            masked=self._masked,
+            validate_utf8=options.utf8validateIncoming,
+            apply_mask=options.applyMask,
+            max_frame=options.maxFramePayloadSize,
+            max_message=self._max_message,
+            inflater=None if self.pmce is None else self.pmce.new_inflater(),
+            stream=events.connection_stream(),
+        )
+
+    def renew_reader(self) -> bool:
+        """Asks `connection_receiver` again who takes messages; whether that is possible still."""
+        if self.reader is None or self.receive != self.receive_first:
+            return self.reader is None
+        self._new_reader()
+        return True
+
+    def receive_first(self, data: bytes) -> None:
+        """Takes the first octets of the open connection; until then `renew_reader` is possible."""
+        if self.reader is not None:
+            self.receive = self.reader.feed
+            self.reader.feed(data)
 
     # -- close -------------------------------------------------------------------------------------------------
 
@@ -295,6 +318,7 @@ class Connection:
         self.remote_close_code = code
         self.remote_close_reason = reason or None
         self._stop_reading()
+        self.events.connection_close_frame(code, reason)
         if self.state is State.OPEN:
             if self.options.echoCloseCodeReason:
                 self._send_close(code, reason or None)
@@ -334,6 +358,7 @@ class Connection:
     def open_timeout(self) -> None:
         """The opening handshake took too long."""
         self.was_open_handshake_timeout = True
+        self.events.connection_timeout("onOpenHandshakeTimeout")
         error = HandshakeError(
             408,
             "WebSocket opening handshake timeout (peer did not finish the opening handshake in time)",
@@ -343,12 +368,14 @@ class Connection:
     def close_timeout(self) -> None:
         """The peer did not answer our close frame in time."""
         self.was_close_handshake_timeout = True
+        self.events.connection_timeout("onCloseHandshakeTimeout")
         self._abort("WebSocket closing handshake timeout (peer did not finish the closing handshake in time)")
 
     def drop_timeout(self) -> None:
         """The server did not close the TCP connection after the closing handshake."""
         self.was_server_drop_timeout = True
         self.was_clean = False
+        self.events.connection_timeout("onServerConnectionDropTimeout")
         self._abort("WebSocket closing handshake timeout (server did not drop TCP connection in time)")
 
     def ping_timeout(self) -> None:

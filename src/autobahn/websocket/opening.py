@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 from autobahn.exception import ProxyError
 from autobahn.websocket import http
-from autobahn.websocket.compress import negotiate_client, negotiate_server
 from autobahn.websocket.connection import LINGER_TIMEOUT, Connection, Events, Sink, State
 from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.handshake import (
@@ -19,6 +18,7 @@ from autobahn.websocket.handshake import (
     error_response,
     plain_response,
 )
+from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 from autobahn.websocket.options import ClientOptions, ServerOptions
 from autobahn.websocket.proxy import Tunnel
 from autobahn.websocket.types import ConnectionRequest, ConnectionResponse
@@ -97,10 +97,16 @@ class ServerConnection(Connection):
 
         Raises `ValueError` or `TypeError` for values that cannot be sent; nothing is sent then.
         """
-        if self._head is None or self._request is None:
+        if self.state is not State.CONNECTING or self._request is None:
             return
         answer = plain_response(self._request.method, status, headers, body, server=self._server)
         self._end_opening(answer, f"answered with HTTP status {status}")
+
+    @property
+    def status_line(self) -> str | None:
+        """The first line of the request, once it has been received."""
+        request = self._request
+        return None if request is None else f"{request.method} {request.target} HTTP/{request.version}"
 
     def _receive_early(self, data: bytes) -> None:
         # RFC 6455 4.1: a client sends nothing before the answer; a second request here is smuggling
@@ -283,7 +289,7 @@ class ClientConnection(Connection):
         held, self._held = self._held, []
         if self.reader is None:  # failed or lost meanwhile
             return
-        self.receive = self.reader.feed
+        self.receive = self.receive_first
         if self.state is State.OPEN:
             self.events.connection_opened()
         try:

@@ -30,6 +30,7 @@ _FLAGS = frozenset(
         "serveFlashSocketPolicy",
         "acceptMaskedServerFrames",
         "maskClientFrames",
+        "countTraffic",
     }
 )
 _COUNTS = frozenset(
@@ -94,6 +95,8 @@ class Options:
     """Messages that may wait for `async` callbacks before reading from the network pauses."""
     maxReceiveQueueSize: int = 1024 * 1024
     """Octets that may wait for `async` callbacks before reading from the network pauses."""
+    countTraffic: bool = False
+    """Whether `trafficStats` is kept up to date, which costs time with every message."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
+from autobahn.exception import Disconnected
 from autobahn.log import Log
 from autobahn.websocket.connection import Connection, State
+from autobahn.websocket.options import CLIENT_OPTION_NAMES, SERVER_OPTION_NAMES
+from autobahn.websocket.sending import Sender, special_frame
+from autobahn.websocket.stats import Timings, TrafficStats
 
-__all__ = ("WebSocketProtocol",)
+__all__ = ("Timings", "TrafficStats", "WebSocketProtocol")
 
 T = TypeVar("T")
 
@@ -63,6 +67,14 @@ class WebSocketProtocol:
     STATE_OPEN = 3
     STATE_PROXY_CONNECTING = 4
 
+    SUPPORTED_SPEC_VERSIONS = (10, 11, 12, 13, 14, 15, 16, 17, 18)
+    SUPPORTED_PROTOCOL_VERSIONS = (8, 13)
+    DEFAULT_SPEC_VERSION = 18
+    CONFIG_ATTRS_COMMON = tuple(sorted(CLIENT_OPTION_NAMES & SERVER_OPTION_NAMES))
+    CONFIG_ATTRS_SERVER = tuple(sorted(SERVER_OPTION_NAMES - CLIENT_OPTION_NAMES))
+    CONFIG_ATTRS_CLIENT = tuple(sorted(CLIENT_OPTION_NAMES - SERVER_OPTION_NAMES))
+    CONFIG_ATTRS: tuple[str, ...] = CONFIG_ATTRS_COMMON
+
     MESSAGE_TYPE_TEXT = 1
     MESSAGE_TYPE_BINARY = 2
 
@@ -99,7 +111,19 @@ class WebSocketProtocol:
     # Defaults on the class: a program's __init__ need not call ours.
     peer: str | None = None
     _ws_connection: Connection | None = None
+    trackTimings = False
+    trackedTimings: Timings | None = None
+    logOctets = False
+    logFrames = False
     _ws_stream: Any
+    _ws_stats: TrafficStats | None = None
+
+    @property
+    def trafficStats(self) -> TrafficStats:
+        """What was counted so far (see `TrafficStats`)."""
+        if self._ws_stats is None:
+            self._ws_stats = TrafficStats()
+        return self._ws_stats
 
     def onOpen(self) -> Any:
         """The connection is open; messages may be sent."""
@@ -138,6 +162,23 @@ class WebSocketProtocol:
     def onAutoPingTimeout(self) -> Any:
         """The peer did not answer an automatic ping in time; the connection is being dropped."""
 
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> Any:
+        """The peer's close frame has arrived; `onClose` follows when the connection is gone."""
+
+    def onOpenHandshakeTimeout(self) -> Any:
+        """The opening handshake took longer than `openHandshakeTimeout`; the connection is being dropped."""
+
+    def onCloseHandshakeTimeout(self) -> Any:
+        """The peer did not answer our close frame in `closeHandshakeTimeout`; the connection is being dropped."""
+
+    def onServerConnectionDropTimeout(self) -> Any:
+        """The server did not close the TCP connection in `serverConnectionDropTimeout`; it is being dropped."""
+
+    def setTrackTimings(self, enable: bool) -> None:
+        """With `enable` there is a `trackedTimings`, for the program's own use."""
+        self.trackTimings = enable
+        self.trackedTimings = Timings() if enable else None
+
     def onHighWater(self) -> Any:
         """More than `sendHighWater` octets wait to be sent: the peer reads too slowly, better send less."""
 
@@ -168,6 +209,102 @@ class WebSocketProtocol:
         """The message is complete."""
         return self._ws_stream.message_end_default()
 
+    # -- what a program may call -------------------------------------------------------------------------------
+
+    def sendMessage(
+        self,
+        payload: bytes,
+        isBinary: bool = False,
+        fragmentSize: int | None = None,
+        sync: bool = False,
+        doNotCompress: bool = False,
+    ) -> None:
+        """Sends a message; text must be UTF-8. `fragmentSize`: octets a frame may have.
+
+        All that is sent in one turn of the loop leaves together (`sync` changes nothing). Raises `Disconnected` when
+        the connection is not open, `PayloadExceededError` beyond `maxMessagePayloadSize` (nothing is sent),
+        `BufferFullError` when `maxSendBuffer` octets wait already (see also `drain` and `sendPolicy`),
+        `AssertionError` for wrong types, `ValueError` for a `fragmentSize` below 1.
+        """
+        if not isinstance(payload, bytes):
+            raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
+        if isBinary is not True and isBinary is not False:
+            raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
+        if self._ws_connection is None:
+            raise Disconnected("expected an open WebSocket connection, got one that is not connected")
+        self._ws_connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
+        if (sender := self._ws_sender()) is not None:
+            sender.ping(payload or b"")
+
     def sendPong(self, payload: bytes | None = None) -> None:
-        """Sends a pong."""
-        raise NotImplementedError
+        """Sends a pong (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
+        if (sender := self._ws_sender()) is not None:
+            sender.pong(payload or b"")
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        """The same as `sendClose`, with any code an endpoint may send."""
+        if self._ws_connection is not None:
+            self._ws_connection.end(code, None if reasonUtf8 is None else reasonUtf8.decode("utf-8", "replace"))
+
+    def sendFrame(
+        self,
+        opcode: int,
+        payload: bytes = b"",
+        fin: bool = True,
+        rsv: int = 0,
+        mask: bytes | None = None,
+        payload_len: int | None = None,
+        chopsize: int | None = None,
+        sync: bool = False,
+    ) -> None:
+        """Sends a frame as it is, also one that breaks the rules: for tests of peers.
+
+        `mask`: its key, by default a random one where one is due. `payload_len`: the payload is repeated to so many
+        octets. `chopsize` and `sync` change nothing. Ignored when the connection is not open.
+        """
+        if self._ws_sender() is not None and self._ws_connection is not None:
+            frame = special_frame(opcode, payload, fin, rsv, mask, payload_len, masked=not self.is_server)
+            self._ws_connection.writer.raw(frame)
+
+    def sendPreparedMessage(self, preparedMsg: Any) -> None:
+        """Sends what `factory.prepareMessage` made; ignored when the connection is not open."""
+        connection = self._ws_connection
+        if connection is None or connection.sender is None:
+            return
+        plain = connection.is_server and connection.pmce is None and not connection.sender.in_message
+        frame = preparedMsg.server_frame(connection.options) if plain else None
+        if frame is not None:
+            connection.sender.encoded(frame)
+            return
+        connection.send_message(preparedMsg.payload, preparedMsg.binary, None, not preparedMsg.doNotCompress)
+
+    def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
+        """Begins a message in pieces; this and the next four are ignored when the connection is not open."""
+        if (sender := self._ws_sender()) is not None:
+            sender.begin_message(isBinary, not doNotCompress)
+
+    def beginMessageFrame(self, length: int) -> None:
+        """Begins a frame of `length` octets. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._ws_sender()) is not None:
+            sender.begin_frame(length)
+
+    def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> int | None:
+        """Sends octets of the frame; returns how many are missing, 0: complete, below 0: the surplus, not sent."""
+        sender = self._ws_sender()
+        return None if sender is None else sender.frame_data(payload)
+
+    def sendMessageFrame(self, payload: bytes, sync: bool = False) -> None:
+        """Sends a whole frame of the message. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._ws_sender()) is not None:
+            sender.frame(payload)
+
+    def endMessage(self) -> None:
+        """Ends the message in pieces. Raises `RuntimeError` in the wrong order."""
+        if (sender := self._ws_sender()) is not None:
+            sender.end_message()
+
+    def _ws_sender(self) -> Sender | None:
+        return None if self._ws_connection is None else self._ws_connection.sender

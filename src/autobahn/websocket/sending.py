@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from autobahn.exception import PayloadExceededError
+from autobahn.websocket._frames_py import mask as xor
 from autobahn.websocket.frames import BINARY, CONTINUATION, PING, PONG, TEXT, Writer
 
 
@@ -29,6 +31,29 @@ Room = Callable[[Sent, int], bool]
 
 FLUSH_SIZE = 65536
 """Octets in the writer beyond which it is worthwhile to hand them on before more is added."""
+
+
+def special_frame(
+    opcode: int, payload: bytes, fin: bool, rsv: int, mask: bytes | None, size: int | None, *, masked: bool
+) -> bytes:
+    """Any frame there can be, legal or not (RFC 6455 5.2). `rsv`: 0 to 7. `size`: the payload is repeated to this."""
+    if not 0 <= opcode <= 15 or not 0 <= rsv <= 7:
+        raise ValueError(f"expected an opcode from 0 to 15 and rsv from 0 to 7, got {opcode} and {rsv}")
+    if size is not None:
+        if not payload:
+            raise ValueError("expected octets that fill payload_len, got none")
+        payload = (payload * (size // len(payload) + 1))[:size]
+    if mask is None and masked:
+        mask = os.urandom(4)
+    size, bit = len(payload), 0x80 if mask else 0
+    first = (0x80 if fin else 0) | rsv << 4 | opcode
+    if size < 126:
+        head = bytes((first, bit | size))
+    elif size < 65536:
+        head = bytes((first, bit | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, bit | 127)) + size.to_bytes(8, "big")
+    return head + (payload if mask is None else mask + xor(payload, mask))
 
 
 class Sender:

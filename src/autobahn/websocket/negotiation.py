@@ -1,0 +1,75 @@
+"""The server's choice among offers of compression, and the client's check of it (RFC 7692 section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autobahn.websocket.compress import (
+    EXTENSION_NAME,
+    PerMessageCompressOffer,
+    PerMessageDeflate,
+    PerMessageDeflateOffer,
+    PerMessageDeflateOfferAccept,
+    PerMessageDeflateResponse,
+    PerMessageDeflateResponseAccept,
+)
+from autobahn.websocket.errors import HandshakeError
+from autobahn.websocket.extensions import Extensions
+
+Accept = Callable[[Any], Any]
+
+
+def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageDeflate, str] | None:
+    """What the server takes of the client's extensions, and the text of its answer; `None`: no compression.
+
+    Offers that are not valid are declined by passing over them (RFC 7692 7.1). `accept` is the program's; what it
+    raises passes through, and a wrong result is a `TypeError`.
+    """
+    if accept is None:
+        return None
+    offers = []
+    for name, params in extensions:
+        if name == EXTENSION_NAME:
+            try:
+                offers.append(PerMessageDeflateOffer.parse(params))
+            except ValueError:
+                continue
+    if not offers:
+        return None
+    accepted = accept(offers)
+    if accepted is None:
+        return None
+    if not isinstance(accepted, PerMessageDeflateOfferAccept):
+        raise TypeError(
+            "expected perMessageCompressionAccept to return a PerMessageDeflateOfferAccept or None, "
+            f"got {type(accepted).__name__}"
+        )
+    return PerMessageDeflate.create_from_offer_accept(True, accepted), accepted.get_extension_string()
+
+
+def negotiate_client(
+    extensions: Extensions, offers: Sequence[PerMessageCompressOffer], accept: Accept | None
+) -> PerMessageDeflate | None:
+    """What the server chose, checked against the offers. Raises `HandshakeError` when it may not choose that.
+
+    Without `accept` every legal response is accepted; what `accept` raises passes through.
+    """
+    if not extensions:
+        return None
+    if len(extensions) > 1 or extensions[0][0] != EXTENSION_NAME:
+        raise HandshakeError(400, f"expected at most one extension that was offered, got {[e[0] for e in extensions]}")
+    try:
+        response = PerMessageDeflateResponse.parse(extensions[0][1])
+        response.check_answers(offers)
+        accepted = PerMessageDeflateResponseAccept(response) if accept is None else accept(response)
+    except ValueError as exc:
+        raise HandshakeError(400, str(exc)) from None
+    if accepted is None:
+        raise HandshakeError(400, f"expected no compression, got {response!r}")
+    if not isinstance(accepted, PerMessageDeflateResponseAccept):
+        raise TypeError(
+            "expected perMessageCompressionAccept to return a PerMessageDeflateResponseAccept or None, "
+            f"got {type(accepted).__name__}"
+        )
+    return PerMessageDeflate.create_from_response_accept(False, accepted)
