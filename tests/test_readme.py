@@ -50,8 +50,8 @@ def snippet(tmp_path, number, old, port):
     return str(path)
 
 
-def test_there_are_four_snippets():
-    assert len(SNIPPETS) == 4
+def test_there_are_five_snippets():
+    assert len(SNIPPETS) == 5
 
 
 @pytest.fixture
@@ -75,10 +75,13 @@ def test_backend_and_frontend(router, tmp_path):
     assert backend.returncode == 0
 
 
-def test_embedded_router(tmp_path):
-    done = subprocess.run([sys.executable, snippet(tmp_path, 2, "", 0)], capture_output=True, text=True, timeout=30)
-    assert re.fullmatch(r"joined realm1 at ws://127\.0\.0\.1:\d+/ws\n", done.stdout), done.stderr
-    assert done.returncode == 0
+@pytest.mark.parametrize(
+    ("number", "output"), [(2, "5\n"), (3, "hello\n")], ids=["embedded router", "connect and serve"]
+)
+def test_snippets_that_run_alone(tmp_path, number, output):
+    program = snippet(tmp_path, number, "", 0)
+    done = subprocess.run([sys.executable, "-W", "error", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
 
 
 async def test_plain_websocket(tmp_path):
@@ -93,7 +96,7 @@ async def test_plain_websocket(tmp_path):
             got.set_result((payload, isBinary))
             self.sendClose()
 
-    with started(snippet(tmp_path, 3, "9000", port)):
+    with started(snippet(tmp_path, 4, "9000", port)):
         factory = WebSocketClientFactory(f"ws://127.0.0.1:{port}")
         factory.protocol = Client
         for _ in range(100):
