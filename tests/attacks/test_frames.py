@@ -320,6 +320,31 @@ async def test_S6_tiny_fragments_on_the_wire(caplog):
         assert target.factory.messages[1] == (b"", True)
 
 
+@pytest.mark.parametrize("size", [2, 20])
+async def test_S6_tiny_fragments_to_a_program_that_overrides_a_hook(size, caplog):
+    """The hooks that are not overridden gather the message; they keep no object per fragment."""
+    count = 30_000
+    async with Target(caplog) as target:
+
+        class Hooked(target.factory.protocol):
+            def onMessageBegin(self, isBinary):
+                super().onMessageBegin(isBinary)
+
+        target.factory.protocol = Hooked
+        peer = await target.open()
+        with allocations() as meter:
+            *most, last = fragments(count, b"x" * size)
+            await peer.send(*most)
+            await target.bystander_lives()
+            await peer.send(last, CLOSE)
+            answer = await peer.rest()
+            peak = meter.peak()
+        assert close_code(answer) == 1000
+        assert target.factory.messages[-1] == (b"x" * size * count, True)
+        assert peak < 8 * count * size + 3 * 2**20
+        await target.alone()
+
+
 # -- what was not agreed on --------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from attacks.world import PATIENCE, RawPeer, Target, allocations, close_code, frame, meet, request, status
 from autobahn.asyncio.router import Router
+from autobahn.exception import Disconnected
 from autobahn.websocket.types import ConnectionDeny
 
 GUARDED = Path(__file__).parents[1] / "sanitizers" / "guarded.py"
@@ -115,6 +116,56 @@ async def test_S32_a_flood_of_pings_is_answered_in_bounded_memory(caplog):
             with contextlib.suppress(ConnectionError):
                 await asyncio.wait_for(draining, PATIENCE)
             assert meter.peak() < 4 * 2**20
+        await peer.close()
+        await target.alone()
+
+
+async def test_S32_async_handlers_are_bounded_and_reading_waits_for_them(caplog):
+    async with Target(caplog) as target:
+        before = len(asyncio.all_tasks())
+        gate, seen, most = asyncio.Event(), [], 0
+
+        async def onMessage(protocol, payload, isBinary):
+            nonlocal most
+            most = max(most, len(asyncio.all_tasks()))
+            await gate.wait()
+            seen.append(payload)
+
+        target.factory.protocol = type("Slow", (target.factory.protocol,), {"onMessage": onMessage})
+        peer = await target.open()
+        flood = [frame(2, b"%08d" % number + bytes(5000)) for number in range(2000)]
+        with allocations() as meter:
+            sending = asyncio.ensure_future(peer.send(*flood, frame(8, b"\x03\xe8")))
+            for _ in range(200):  # as long as it likes to read on
+                await asyncio.sleep(0.001)
+            assert meter.peak() < 5 * 2**20
+        assert seen == []
+        assert len(asyncio.all_tasks()) < before + 20
+        gate.set()
+        answer = await peer.rest()
+        await sending
+        assert close_code(answer) == 1000
+        assert [int(payload[:8]) for payload in seen] == list(range(2000))
+        assert most < before + 20
+        await target.alone()
+
+
+@pytest.mark.parametrize("what", ["pings", "messages"])
+async def test_S32_a_peer_that_never_reads_fills_no_memory(what, caplog):
+    options = {"maxSendBuffer": 256 * 1024, "sendPolicy": "close", "closeHandshakeTimeout": 0.2}
+    async with Target(caplog, allow=Disconnected, **options) as target:
+        peer = await target.open()
+        peer.writer.transport.pause_reading()
+        flood = frame(9, b"x" * 125) * 500 if what == "pings" else frame(2, bytes(65_000))
+        with allocations() as meter:
+            for _ in range(500):
+                peer.writer.write(flood)
+                try:
+                    await asyncio.wait_for(peer.writer.drain(), 0.3)
+                except (ConnectionError, TimeoutError):
+                    break  # it is cut off, or nobody reads it any more
+            assert meter.peak() < 8 * 2**20
+        peer.writer.transport.abort()
         await peer.close()
         await target.alone()
 
