@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.observing import Meter, Observers, observed
@@ -39,6 +40,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_intake: Intake | None = None
     _ws_observers: Observers | None = None
     _ws_meter: Meter | None = None
+    _ws_idle: IdleContexts | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
@@ -97,6 +99,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if connection is None or connection.state is State.CLOSED:
             return
         result = connection.lost()
+        if self._ws_idle is not None:
+            self._ws_idle.stop()
         if self._ws_keep_alive is not None:
             self._ws_keep_alive.stop()
             self._ws_keep_alive = None
@@ -333,6 +337,9 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         options = connection.options
         if self._ws_meter is not None:
             self._ws_meter.opened()
+        if connection.inflater is not None and connection.deflater is not None and options.compressionIdleTimeout:
+            engines = (connection.inflater, connection.deflater)
+            self._ws_idle = IdleContexts(self._ws_loop, engines, options.compressionIdleTimeout)
         if options.autoPingInterval:
             self._ws_keep_alive = KeepAlive(
                 self._ws_loop,

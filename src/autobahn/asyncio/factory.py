@@ -210,6 +210,9 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+        compressionLevel: int | None = None,
+        compressionBackend: str | None = None,
+        compressionIdleTimeout: float | None = None,
         countTraffic: bool | None = None,
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
@@ -305,6 +308,9 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         maxConcurrentHandlers: int | None = None,
         maxReceiveQueue: int | None = None,
         maxReceiveQueueSize: int | None = None,
+        compressionLevel: int | None = None,
+        compressionBackend: str | None = None,
+        compressionIdleTimeout: float | None = None,
         countTraffic: bool | None = None,
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ClientOptions`)."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from autobahn.exception import Disconnected
 from autobahn.websocket.compress import PerMessageDeflate
+from autobahn.websocket.deflate import Deflater, Inflater
 from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.frames import CLOSE, Reader, Writer
 from autobahn.websocket.options import ClientOptions, ServerOptions
@@ -111,9 +112,11 @@ class Connection:
         "_masked",
         "_max_message",
         "closed_by_me",
+        "deflater",
         "dropped_by_me",
         "events",
         "failed_by_me",
+        "inflater",
         "is_server",
         "local_close_code",
         "local_close_reason",
@@ -151,6 +154,8 @@ class Connection:
         self.reader: Reader | None = None
         self.sender: Sender | None = None
         self.pmce: PerMessageDeflate | None = None
+        self.inflater: Inflater | None = None
+        self.deflater: Deflater | None = None
         self.subprotocol: str | None = None
         # close details
         self.was_clean = False
@@ -177,6 +182,9 @@ class Connection:
         if pmce is not None and pmce.max_message_size:
             max_message = min(max_message or pmce.max_message_size, pmce.max_message_size)
         self.pmce = pmce
+        if pmce is not None:
+            self.inflater = pmce.new_inflater(options.compressionBackend)
+            self.deflater = pmce.new_deflater(options.compressionLevel, options.compressionBackend)
         self._masked = masked
         self._max_message = max_message
         self._new_reader()
@@ -184,7 +192,7 @@ class Connection:
             self.writer,
             max_message=options.maxMessagePayloadSize,
             fragment_size=options.autoFragmentSize,
-            deflater=None if pmce is None else pmce.new_deflater(),
+            deflater=self.deflater,
             room=events.connection_room,
         )
         self.state = State.OPEN
@@ -206,7 +214,7 @@ class Connection:
             apply_mask=options.applyMask,
             max_frame=options.maxFramePayloadSize,
             max_message=self._max_message,
-            inflater=None if self.pmce is None else self.pmce.new_inflater(),
+            inflater=self.inflater,
             stream=events.connection_stream(),
         )
 

@@ -1,14 +1,34 @@
 """The permessage-deflate engine (RFC 7692 section 7.2): what happens to the octets once both ends agreed.
 
-Contexts are made when the first message needs them. `no_context_takeover` drops them after each message.
+Contexts are made when a message needs them. `no_context_takeover` drops them after each message; `release` gives them
+back between messages: a compressor may forget what it sent, and what a decompressor has to remember is kept instead.
 """
 
+from __future__ import annotations
+
+import importlib
 import zlib
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from autobahn.websocket.errors import FrameError
 
-__all__ = ["Deflater", "Inflater"]
+__all__ = ["BACKENDS", "Deflater", "Inflater", "load_backend"]
+
+BACKENDS = {"zlib": "zlib", "isal": "isal.isal_zlib", "zlib-ng": "zlib_ng.zlib_ng"}
+"""Modules with the interface of `zlib` by name."""
+_HISTORY = 4096  # octets of history that are kept in place of an idle decompressor
+
+
+def load_backend(name: str) -> Any:
+    """The module of this name. Raises `ImportError` when it is not installed, `ValueError` for another name."""
+    if name not in BACKENDS:
+        raise ValueError(f"expected a backend out of {', '.join(BACKENDS)}, got {name!r}")
+    try:
+        return importlib.import_module(BACKENDS[name])
+    except ImportError:
+        raise ImportError(f"expected the package {name!r} to be installed for compression with it") from None
+
 
 _FLUSH_TAIL = b"\x00\x00\xff\xff"
 _SLICE = 8192  # zlib copies what it did not consume, so it gets no more than this at once
@@ -43,9 +63,26 @@ def _raw_bits(window_bits: int) -> int:
 class Inflater:
     """Inflates the messages of one direction in bounded steps (the `inflater` of a `Reader`)."""
 
-    __slots__ = ("_context", "_no_context_takeover", "_rest", "_streams", "_unfinished", "_wbits")
+    __slots__ = (
+        "_context",
+        "_history",
+        "_no_context_takeover",
+        "_rest",
+        "_streams",
+        "_unfinished",
+        "_wbits",
+        "_zlib",
+        "on_context",
+        "uses",
+    )
 
-    def __init__(self, *, window_bits: int = 15, no_context_takeover: bool = False) -> None:
+    def __init__(self, *, window_bits: int = 15, no_context_takeover: bool = False, backend: str = "zlib") -> None:
+        self._zlib = load_backend(backend)
+        self._history: bytes | None = b""  # all that came out so far; None: too much to keep
+        self.on_context: Callable[[], None] | None = None
+        """Called when a context is made."""
+        self.uses = 0
+        """Messages so far."""
         self._wbits = _raw_bits(window_bits)
         self._no_context_takeover = no_context_takeover
         self._context: _Decompressor | None = None
@@ -71,9 +108,16 @@ class Inflater:
                 out = self._inflate(room)
                 room -= len(out)
                 parts.append(out)
-        except zlib.error as exc:
+        except self._zlib.error as exc:
             raise FrameError(1007, _BAD_DATA) from exc
         return b"".join(parts)
+
+    def release(self) -> bool:
+        """Gives the context back, if it is between two messages and has little to remember; whether there is none."""
+        if self._unfinished or self._rest or self._history is None:
+            return self._context is None
+        self._context = None
+        return True
 
     def end_message(self, max_length: int) -> bytes:
         """The last octets of the message, at most `max_length`; the next message may begin."""
@@ -82,15 +126,35 @@ class Inflater:
         if self._unfinished and context is not None:  # else nothing came, or its last block said it was final
             try:
                 out = context.decompress(_FLUSH_TAIL, max_length)
-            except zlib.error as exc:
+            except self._zlib.error as exc:
                 raise FrameError(1007, _BAD_DATA) from exc
+            if self._history is not None:
+                self._remember(out)
             if context.eof:
                 self._context = None
+                self._history = b""
         self._unfinished = False
         self._streams = 0
+        self.uses += 1
         if self._no_context_takeover:
             self._context = None
+            self._history = b""
         return out
+
+    def _remember(self, out: bytes) -> None:
+        assert self._history is not None
+        self._history = self._history + out if len(self._history) + len(out) <= _HISTORY else None
+
+    def _new_context(self) -> _Decompressor:
+        history = self._history
+        context: _Decompressor
+        if history:  # a context was given back
+            context = self._zlib.decompressobj(self._wbits, zdict=history[-(1 << -self._wbits) :])
+        else:
+            context = self._zlib.decompressobj(self._wbits)
+        if self.on_context is not None:
+            self.on_context()
+        return context
 
     def _inflate(self, room: int) -> bytes:
         """What one call of zlib gives."""
@@ -98,13 +162,15 @@ class Inflater:
         if context is None:
             if not self._rest:
                 return b""
-            context = self._context = zlib.decompressobj(self._wbits)
+            context = self._context = self._new_context()
         data: bytes | memoryview = context.unconsumed_tail
         if not data and self._rest:
             data = self._rest[:_SLICE]
             self._rest = self._rest[_SLICE:]
             self._unfinished = True
         out = context.decompress(data, room)  # without input it gives what it held back for want of room
+        if self._history is not None:
+            self._remember(out)
         if context.eof:
             self._end_stream(context.unused_data)
         return out
@@ -112,6 +178,7 @@ class Inflater:
     def _end_stream(self, unused: bytes) -> None:
         """A block with BFINAL came (RFC 7692 7.2.3.4): what follows is a new stream."""
         self._context = None
+        self._history = b""  # the window ends with the stream
         self._unfinished = False
         self._streams += 1
         if self._streams > _MAX_STREAMS:
@@ -123,7 +190,17 @@ class Inflater:
 class Deflater:
     """Deflates the messages of one direction."""
 
-    __slots__ = ("_context", "_level", "_mem_level", "_no_context_takeover", "_wbits")
+    __slots__ = (
+        "_context",
+        "_in_message",
+        "_level",
+        "_mem_level",
+        "_no_context_takeover",
+        "_wbits",
+        "_zlib",
+        "on_context",
+        "uses",
+    )
 
     def __init__(
         self,
@@ -132,14 +209,23 @@ class Deflater:
         no_context_takeover: bool = False,
         level: int = zlib.Z_DEFAULT_COMPRESSION,
         mem_level: int = 8,
+        backend: str = "zlib",
     ) -> None:
+        self._zlib = load_backend(backend)
+        self._in_message = False
+        self.on_context: Callable[[], None] | None = None
+        """Called when a context is made."""
+        self.uses = 0
+        """Messages so far."""
         self._wbits = _raw_bits(window_bits)
         self._no_context_takeover = no_context_takeover
         if not -1 <= level <= 9:
             raise ValueError(f"expected a compression level from -1 to 9, got {level}")
         if not 1 <= mem_level <= 9:
             raise ValueError(f"expected a memory level from 1 to 9, got {mem_level}")
-        self._level = level
+        self._level = min(level, 3) if backend == "isal" else level
+        if backend == "isal" and level < 0:
+            self._level = 2
         self._mem_level = mem_level
         self._context: _Compressor | None = None
 
@@ -153,12 +239,23 @@ class Deflater:
         """What can be sent of the message so far; may be empty."""
         context = self._context
         if context is None:
-            context = self._context = zlib.compressobj(self._level, zlib.DEFLATED, self._wbits, self._mem_level)
+            context = self._context = self._zlib.compressobj(self._level, zlib.DEFLATED, self._wbits, self._mem_level)
+            if self.on_context is not None:
+                self.on_context()
+        self._in_message = True
         return context.compress(data)
+
+    def release(self) -> bool:
+        """Gives the context back, if it is between two messages; whether there is none."""
+        if not self._in_message:
+            self._context = None
+        return self._context is None
 
     def end_message(self) -> bytes:
         """The last octets of the message; the next message may begin."""
         out = b"" if self._context is None else self._context.flush(zlib.Z_SYNC_FLUSH)
+        self._in_message = False
+        self.uses += 1
         if self._no_context_takeover:
             self._context = None
         # RFC 7692 7.2.1: the tail goes. zlib flushes nothing after a flush: 7.2.3.6 says how nothing looks.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from autobahn.websocket.compress import PerMessageCompressOffer
+from autobahn.websocket.compress import DEFAULT_LEVEL, PerMessageCompressOffer
+from autobahn.websocket.deflate import load_backend
 from autobahn.websocket.http import MAX_HEAD_SIZE, MAX_HEADERS
 
 O = TypeVar("O", bound="Options")  # noqa: E741
@@ -53,6 +54,7 @@ _SECONDS = frozenset(
         "closeHandshakeTimeout",
         "autoPingInterval",
         "autoPingTimeout",
+        "compressionIdleTimeout",
         "serverConnectionDropTimeout",
     }
 )
@@ -95,6 +97,12 @@ class Options:
     """Messages that may wait for `async` callbacks before reading from the network pauses."""
     maxReceiveQueueSize: int = 1024 * 1024
     """Octets that may wait for `async` callbacks before reading from the network pauses."""
+    compressionLevel: int = DEFAULT_LEVEL
+    """0 (none) to 9 (small and slow), -1: what the backend takes for a good balance."""
+    compressionBackend: str = "zlib"
+    """"zlib", or, when the package of that name is installed, "isal" (fast) or "zlib-ng"."""
+    compressionIdleTimeout: float = 5
+    """Seconds without a message after which the memory of compression contexts is given back."""
     countTraffic: bool = False
     """Whether `trafficStats` is kept up to date, which costs time with every message."""
 
@@ -207,6 +215,17 @@ def _check_positive(name: str, value: Any) -> None:
         raise ValueError(f"expected {name} to be 1 or more, got {value}")
 
 
+def _check_level(name: str, value: Any) -> None:
+    if not _is_int(value) or not -1 <= value <= 9:
+        raise ValueError(f"expected {name} from -1 to 9, got {value!r}")
+
+
+def _check_backend(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"expected {name} of type str, got {type(value).__name__}")
+    load_backend(value)
+
+
 def _check_send_policy(name: str, value: Any) -> None:
     if value not in {"exception", "close", "drop"}:
         raise ValueError(f"expected {name} to be 'exception', 'close' or 'drop', got {value!r}")
@@ -220,6 +239,8 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "maxConcurrentHandlers": _check_positive,
     "maxReceiveQueue": _check_positive,
     "maxReceiveQueueSize": _check_positive,
+    "compressionBackend": _check_backend,
+    "compressionLevel": _check_level,
     "sendPolicy": _check_send_policy,
     "versions": _check_versions,
     "version": _check_version,

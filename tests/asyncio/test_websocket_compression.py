@@ -1,0 +1,204 @@
+"""permessage-deflate in use (need N27): contexts given back, levels and backends, large messages in little memory."""
+
+import asyncio
+import gc
+import os
+import random
+import sys
+import tracemalloc
+import types
+import zlib
+
+import pytest
+
+from autobahn.websocket import deflate
+from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from autobahn.websocket.deflate import Deflater, Inflater, load_backend
+from websocket_world import Echo, Server, World, until
+
+OFFERS = {"perMessageCompressionOffers": [PerMessageDeflateOffer()]}
+MIB = 1024 * 1024
+BIG = int(os.environ.get("AUTOBAHN_TEST_BIG_MIB", "48")) * MIB  # 1024 for the real thing
+
+
+def accept(offers):
+    return PerMessageDeflateOfferAccept(offers[0])
+
+
+def inflate(inflater, data):
+    return inflater.decompress(data, 1 << 30) + inflater.end_message(1 << 30)
+
+
+def test_contexts_may_be_given_back_between_any_two_messages():
+    rng = random.Random(3)
+    messages = [b"%d some text that repeats %d" % (n % 7, n % 11) * rng.randrange(12) for n in range(200)]
+    for bits in (9, 12, 15):
+        ours, peer = Deflater(window_bits=bits), Inflater(window_bits=bits)
+        theirs = zlib.compressobj(6, zlib.DEFLATED, -bits)  # a peer that never forgets
+        for message in messages:
+            assert inflate(peer, ours.message(message)) == message
+            if rng.random() < 0.3:
+                assert ours.release()
+        reader = Inflater(window_bits=bits)
+        for number, message in enumerate(messages):
+            sent = theirs.compress(message) + theirs.flush(zlib.Z_SYNC_FLUSH)
+            assert inflate(reader, sent[:-4]) == message
+            reader.release()
+            if number < 10:
+                assert reader._context is None  # little was to be remembered
+
+
+def test_nothing_is_given_back_within_a_message():
+    deflater, inflater = Deflater(), Inflater()
+    first = deflater.compress(os.urandom(100_000))
+    assert not deflater.release()
+    rest = deflater.end_message()
+    assert deflater.release()
+    inflater.decompress(first, 1 << 30)
+    assert not inflater.release()
+    inflater.decompress(rest, 1 << 30)
+    inflater.end_message(1 << 30)
+    assert not inflater.release()  # too much to remember
+    assert deflater.uses == inflater.uses == 1
+
+
+def test_a_small_window_by_default_that_no_peer_notices():
+    pmce = PerMessageDeflate(True, False, False, 0, 0, None)
+    assert (pmce.server_max_window_bits, pmce.mem_level) == (15, 8)
+    deflater = pmce.new_deflater()
+    assert (deflater._wbits, deflater._mem_level, deflater._level) == (-12, 5, 1)
+    asked = PerMessageDeflate(True, False, False, 15, 0, 9).new_deflater(9)
+    assert (asked._wbits, asked._mem_level, asked._level) == (-15, 9, 9)
+    text = b"".join(b'{"id": %d, "value": "%d"}' % (n, n * n % 97) for n in range(5000))
+    assert inflate(Inflater(window_bits=15), deflater.message(text)) == text
+
+
+def test_backends(monkeypatch):
+    assert load_backend("zlib") is zlib
+    with pytest.raises(ValueError, match="expected a backend out of zlib, isal, zlib-ng, got 'x'"):
+        load_backend("x")
+    monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
+    with pytest.raises(ImportError, match="expected the package 'zlib-ng' to be installed"):
+        load_backend("zlib-ng")
+    seen = []
+
+    def compressobj(level, *args):
+        seen.append(level)
+        return zlib.compressobj(level, *args)
+
+    fake = types.SimpleNamespace(compressobj=compressobj, decompressobj=zlib.decompressobj, error=zlib.error)
+    monkeypatch.setattr(deflate.importlib, "import_module", lambda name: fake)
+    for level in (-1, 1, 9):
+        sent = Deflater(level=level, backend="isal").message(b"abc")
+        assert inflate(Inflater(backend="isal"), sent) == b"abc"
+    assert seen == [2, 1, 3]
+
+
+async def test_wrong_values():
+    async with World() as world:
+        for name, value, error in [
+            ("compressionLevel", 10, ValueError),
+            ("compressionBackend", 3, TypeError),
+            ("compressionBackend", "lzma", ValueError),
+            ("compressionIdleTimeout", -1, ValueError),
+        ]:
+            with pytest.raises(error, match=r"expected .*, got"):
+                world.factory.setProtocolOptions(**{name: value})
+
+
+async def test_idle_connections_give_their_contexts_back(loop_name):
+    options = {"compressionIdleTimeout": 0.05}
+    async with World(Echo, perMessageCompressionAccept=accept, **options) as world:
+        client = await world.open(**OFFERS, **options)
+        for _ in range(3):
+            for _ in range(3):
+                client.sendMessage(b"hello " * 20)
+                assert (await client.messages.get())[0] == b"hello " * 20
+            connection = world.server._ws_connection
+            assert connection.deflater._context is not None
+            await until(lambda: connection.deflater._context is None)
+            await until(lambda: connection.inflater._context is None)
+            assert world.server._ws_idle._timer is None
+
+
+async def test_messages_that_are_not_to_be_compressed():
+    async with World(Echo, perMessageCompressionAccept=accept) as world:
+        client = await world.open(**OFFERS)
+        payload = b"x" * 10_000
+        client.sendMessage(payload, doNotCompress=True)
+        assert client._ws_connection.writer.size > 10_000
+        assert (await client.messages.get())[0] == payload
+        assert client._ws_connection.deflater._context is None
+        client.sendMessage(payload)
+        assert client._ws_connection.writer.size < 200
+        assert (await client.messages.get())[0] == payload
+
+
+class Sink(Server):
+    """Takes a message piece by piece."""
+
+    def __init__(self):
+        super().__init__()
+        self.octets = 0
+        self.done = asyncio.Event()
+
+    def onMessageBegin(self, isBinary):
+        self.octets = 0
+
+    def onMessageFrameBegin(self, length):
+        pass
+
+    def onMessageFrameData(self, payload):
+        self.octets += len(payload)
+
+    def onMessageFrameEnd(self):
+        pass
+
+    def onMessageEnd(self):
+        self.done.set()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_huge_message_streams_through(compressed):
+    """A message larger than memory bounds goes through in pieces, with drain; peak of Python's memory below 32 MiB."""
+    limits = {"maxMessagePayloadSize": 0}
+    accepting = {"perMessageCompressionAccept": accept} if compressed else {}
+    async with World(Sink, **limits, **accepting) as world:
+        client = await world.open(**limits, **(OFFERS if compressed else {}))
+        server = world.server
+        await server.is_open
+        block = os.urandom(MIB // 2) + bytes(MIB // 2)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            client.beginMessage(isBinary=True)
+            for _ in range(BIG // MIB):
+                client.sendMessageFrame(block)
+                await client.drain()
+            client.endMessage()
+            async with asyncio.timeout(600):
+                await server.done.wait()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert server.octets == BIG
+        assert peak < 32 * MIB
+
+
+async def test_memory_of_an_idle_connection_after_one_message():
+    """What is left of compression between messages is little (measured: the engines, without sockets)."""
+    engines = []
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            pmce = PerMessageDeflate(True, False, False, 0, 0, None)
+            deflater, inflater = pmce.new_deflater(), pmce.new_inflater()
+            inflate(inflater, deflater.message(b"hello " * 50))
+            deflater.release()
+            inflater.release()
+            engines.append((pmce, deflater, inflater))
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used / 100 < 4096
