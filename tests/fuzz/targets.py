@@ -363,9 +363,6 @@ class Wire(asyncio.Transport):
 class Echo:
     """What both programs do: they echo, and their errors fail the target."""
 
-    def onOpen(self):
-        self.closes = []
-
     def onMessage(self, payload, isBinary):
         assert len(payload) <= 5000
         self.sendMessage(payload, isBinary)
