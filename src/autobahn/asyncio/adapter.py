@@ -20,6 +20,8 @@ from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import LOG, WebSocketProtocol
 from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
+_OURS = ("autobahn.", "asyncio.", "builtins")
+
 
 class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     """What both roles share: what asyncio calls, and what a program may call.
@@ -272,11 +274,11 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def connection_receiver(self) -> Callable[[bytes, bool], Any]:
         """Who takes whole messages: `onMessage` itself when it is a plain function and nobody watches."""
-        receiver: Callable[[bytes, bool], Any]
-        receiver = self._ws_queue_message if inspect.iscoroutinefunction(self.onMessage) else self.onMessage
+        is_async = inspect.iscoroutinefunction(self.onMessage)
+        receiver: Callable[[bytes, bool], Any] = self._ws_queue_message if is_async else self.onMessage
         if self._ws_meter is not None:
             receiver = self._ws_meter.received(receiver)
-        if self._ws_observers is not None or inspect.iscoroutinefunction(self.onMessage):
+        if self._ws_observers is not None or is_async:
             self._ws_has_observed = True
             receiver = observed(receiver, self._ws_observe)
         return receiver
@@ -353,6 +355,9 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             )
         if inspect.iscoroutinefunction(self.onMessage):
             self._ws_new_intake()
+        if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
+            # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
+            self.sendMessage = connection.send_message  # type: ignore[method-assign]
         self._ws_call(self.onOpen, "onOpen")
         if self._ws_open_future is not None and not self._ws_open_future.done():
             self._ws_open_future.set_result(None)
@@ -449,10 +454,11 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def _ws_resolved_options(self) -> Any:
         """The options of the factory, with attributes of the same name on factory, class and instance above them."""
-        cls = type(self)
-        own = {name for name in self._ws_option_names if hasattr(cls, name)} | (
-            vars(self).keys() & self._ws_option_names
-        )
+        names = self._ws_option_names
+        own = vars(self).keys() & names
+        for cls in type(self).__mro__:
+            if not cls.__module__.startswith(_OURS):  # those have none
+                own |= vars(cls).keys() & names
         factory = self.factory
         changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._ws_option_names}
         changes.update({name: getattr(self, name) for name in own})

@@ -12,7 +12,7 @@ from autobahn.log import Log
 from autobahn.websocket import http
 from autobahn.websocket.compress import PerMessageCompressOffer
 from autobahn.websocket.frames import BINARY, TEXT, Writer
-from autobahn.websocket.handshake import flat
+from autobahn.websocket.handshake import ServerRules, flat
 from autobahn.websocket.options import ClientOptions, Options, ServerOptions
 from autobahn.websocket.plain import HttpRequest
 from autobahn.websocket.proxy import parse_proxy
@@ -217,6 +217,26 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
     ) -> None:
         """Options of connections made from now on; those not named stay as they are (see `ServerOptions`)."""
         self.options = self.options.updated(_without_self(locals()))
+
+    _rules: tuple[ServerOptions, ServerRules] | None = None
+
+    def rules_for(self, options: ServerOptions) -> ServerRules:
+        """What is asked of requests; one record for all connections with the same options."""
+        port = self.externalPort or 0
+        if self._rules is not None and self._rules[0] is options:
+            rules = self._rules[1]
+            if rules.external_port == port and rules.is_secure == self.isSecure:
+                return rules
+        rules = ServerRules(
+            versions=options.versions,
+            allowed_origins=options.allowedOrigins,
+            allow_null_origin=options.allowNullOrigin,
+            external_port=port,
+            is_secure=self.isSecure,
+            web_status=options.webStatus,
+        )
+        self._rules = options, rules
+        return rules
 
     def getConnectionCount(self) -> int:
         """How many connections there are, those in their opening handshake included."""

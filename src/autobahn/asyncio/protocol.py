@@ -10,7 +10,7 @@ from autobahn.asyncio.adapter import WebSocketAdapterProtocol
 from autobahn.websocket import http
 from autobahn.websocket.connection import Connection
 from autobahn.websocket.errors import HandshakeError
-from autobahn.websocket.handshake import ClientRequest, ServerRules, flat
+from autobahn.websocket.handshake import ClientRequest, flat
 from autobahn.websocket.opening import ClientConnection, ServerConnection
 from autobahn.websocket.options import CLIENT_OPTION_NAMES, SERVER_OPTION_NAMES
 from autobahn.websocket.plain import HttpRequest, HttpResponse
@@ -85,19 +85,11 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         options = self._ws_resolved_options()
         factory.countConnections += 1
         self._ws_counted = True
-        rules = ServerRules(
-            versions=options.versions,
-            allowed_origins=options.allowedOrigins,
-            allow_null_origin=options.allowNullOrigin,
-            external_port=factory.externalPort or 0,
-            is_secure=factory.isSecure,
-            web_status=options.webStatus,
-        )
         return ServerConnection(
             self._ws_outbox,
             self,
             options,
-            rules=rules,
+            rules=factory.rules_for(options),
             server=factory.server,
             peer=self.peer or "unknown",
             on_request=None if factory.processRequest is None else self._ws_process_request,

@@ -74,7 +74,7 @@ class Outbox:
         self._timer: asyncio.TimerHandle | None = None
         self._flush_scheduled = False
         self._closed = False
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[bytes] | None = None  # made when needed: it takes more memory than the rest
         self._backlog_size = 0
         self._taken = 0  # octets out of the buffer so far
         self._left = -1  # octets the system had taken when `is_moving` was asked last; -1: then nothing waited
@@ -103,6 +103,8 @@ class Outbox:
             if self.paused:
                 if buffer.size >= HIGH_WATER:
                     # Not into the transport: its one growing buffer would be copied again and again.
+                    if self._backlog is None:
+                        self._backlog = deque()
                     self._backlog.append(buffer.take())
                     self._backlog_size += len(self._backlog[-1])
                 else:
@@ -195,7 +197,7 @@ class Outbox:
         """The connection is gone: whoever waits in `drain` gets an exception out of `make`."""
         self._closed = True
         self.paused = self.above = False
-        self._backlog.clear()
+        self._backlog = None
         self._backlog_size = 0
         self._wake_drainers(make)
 
