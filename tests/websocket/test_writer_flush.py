@@ -71,3 +71,30 @@ def test_a_write_that_raises_or_sends_more_leaves_a_working_writer(twin):
     writer.flush(write)
     writer.flush(write)
     assert got[1] == b"\x82\x04more"
+
+
+def test_send_message_takes_the_long_way_for_everything_that_is_not_plain(twin):
+    writer = twin.Writer(lambda: None, masked=False)
+    long_way = []
+    writer.long_way = lambda *arguments: long_way.append(arguments)
+    writer.send_message(b"closed")
+    writer.plain, writer.limit = 5, 10
+    writer.send_message(b"abc", True)
+    writer.send_message(b"", sync=True)
+    writer.send_message(payload=b"x", doNotCompress=True)
+    assert writer.take() == b"\x82\x03abc\x81\x00\x81\x01x"
+    writer.send_message(b"too long")
+    writer.send_message("text", 1)
+    writer.send_message(b"a", False, 1)
+    writer.send_message(bytearray(b"b"))
+    writer.raw(bytes(11))
+    writer.send_message(b"late")
+    assert long_way == [
+        (b"closed", False, None, False, False),
+        (b"too long", False, None, False, False),
+        ("text", 1, None, False, False),
+        (b"a", False, 1, False, False),
+        (bytearray(b"b"), False, None, False, False),
+        (b"late", False, None, False, False),
+    ]
+    assert writer.take() == bytes(11)

@@ -702,9 +702,14 @@ cdef class Writer:
     cdef Py_ssize_t _filled  # octets waiting, in either
     cdef bint _masked, _zero_key
     cdef public bint corked
+    cdef public Py_ssize_t plain
+    cdef public Py_ssize_t limit
+    cdef public object long_way
 
     def __cinit__(self):
         self._buffer = NULL
+        self.plain = -1
+        self.limit = PY_SSIZE_T_MAX
 
     def __dealloc__(self):
         Py_XDECREF(self._buffer)
@@ -737,6 +742,26 @@ cdef class Writer:
                 PyBuffer_Release(&view)
         if was_empty and not self.corked:
             self._wake()
+
+    def send_message(self, payload, isBinary=False, fragmentSize=None, sync=False, doNotCompress=False):
+        """Append a whole message as one plain frame if that is all there is to it, else go the long way."""
+        cdef bint was_empty
+        if (
+            PyBytes_CheckExact(payload)
+            and PyBytes_GET_SIZE(payload) <= self.plain
+            and self._filled <= self.limit
+            and fragmentSize is None
+            and (isBinary is True or isBinary is False)
+        ):
+            was_empty = self._frame(
+                0x82 if isBinary is True else 0x81,
+                <const octet *>PyBytes_AS_STRING(payload),
+                PyBytes_GET_SIZE(payload),
+            )
+            if was_empty and not self.corked:
+                self._wake()
+            return
+        self.long_way(payload, isBinary, fragmentSize, sync, doNotCompress)
 
     def raw(self, data):
         """Append octets as they are."""

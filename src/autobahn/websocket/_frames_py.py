@@ -466,7 +466,7 @@ class Writer:
 
     __slots__ = (
         "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
-        "size",
+        "limit", "long_way", "plain", "size",
     )  # fmt: skip
 
     def __init__(
@@ -487,6 +487,33 @@ class Writer:
         self._out = bytearray()
         self.corked = False
         self.size = 0
+        self.plain = -1
+        """Octets a message may have to leave as one plain frame; -1: none may."""
+        self.limit = 1 << 62
+        """Octets in the buffer beyond which a message goes the long way."""
+        self.long_way: Callable[..., object] | None = None
+        """What sends a message that is not that simple; takes the arguments of `send_message`."""
+
+    def send_message(
+        self,
+        payload: bytes,
+        isBinary: bool = False,
+        fragmentSize: int | None = None,
+        sync: bool = False,
+        doNotCompress: bool = False,
+    ) -> None:
+        """Append a whole message as one plain frame if that is all there is to it, else go the long way."""
+        if (
+            type(payload) is bytes
+            and len(payload) <= self.plain
+            and self.size <= self.limit
+            and fragmentSize is None
+            and (isBinary is True or isBinary is False)
+        ):
+            self.frame(2 if isBinary else 1, payload)
+        else:
+            assert self.long_way is not None
+            self.long_way(payload, isBinary, fragmentSize, sync, doNotCompress)
 
     def frame(self, opcode: int, payload: _Buffer, fin: bool = True, rsv1: bool = False) -> None:
         """Append one frame. The caller answers for its legality."""

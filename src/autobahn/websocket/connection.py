@@ -197,8 +197,18 @@ class Connection:
         )
         self.state = State.OPEN
         self.receive = self.receive_first
-        self.send_message = self.sender.message
+        self.writer.long_way = self._send_long
+        self.send_message = self.writer.send_message
         self.sink.set_timeout(0, None)
+
+    def _send_long(self, payload: Any, isBinary: Any, fragmentSize: Any, sync: Any, doNotCompress: Any) -> None:
+        """A message that the writer does not send by itself: with wrong types, in fragments, compressed, or late."""
+        if not isinstance(payload, bytes):
+            raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
+        if isBinary is not True and isBinary is not False:
+            raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
+        assert self.sender is not None
+        self.sender.message(payload, isBinary, fragmentSize, not doNotCompress)
 
     def _new_reader(self) -> None:
         options, events = self.options, self.events
@@ -346,12 +356,14 @@ class Connection:
         self.local_close_code = code
         self.local_close_reason = payload[2:].decode() or None
         self.state = State.CLOSING
-        self.send_message = _not_open
+        self.send_message = self.writer.long_way = _not_open
+        self.writer.plain = -1
         self.sender = None
 
     def _stop_reading(self) -> None:
         self.receive = _ignore
-        self.send_message = _not_open
+        self.send_message = self.writer.long_way = _not_open
+        self.writer.plain = -1
         self.sender = None
         if self.reader is not None:
             self.reader.stop()

@@ -226,13 +226,9 @@ class WebSocketProtocol:
         `BufferFullError` when `maxSendBuffer` octets wait already (see also `drain` and `sendPolicy`),
         `AssertionError` for wrong types, `ValueError` for a `fragmentSize` below 1.
         """
-        if not isinstance(payload, bytes):
-            raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
-        if isBinary is not True and isBinary is not False:
-            raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
         if self._ws_connection is None:
             raise Disconnected("expected an open WebSocket connection, got one that is not connected")
-        self._ws_connection.send_message(payload, isBinary, fragmentSize, not doNotCompress)
+        self._ws_connection.send_message(payload, isBinary, fragmentSize, sync, doNotCompress)
 
     def sendPing(self, payload: bytes | None = None) -> None:
         """Sends a ping (at most 125 octets, else `ValueError`); ignored when the connection is not open."""
@@ -279,7 +275,7 @@ class WebSocketProtocol:
         if frame is not None:
             connection.sender.encoded(frame)
             return
-        connection.send_message(preparedMsg.payload, preparedMsg.binary, None, not preparedMsg.doNotCompress)
+        connection.send_message(preparedMsg.payload, preparedMsg.binary, None, False, preparedMsg.doNotCompress)
 
     def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
         """Begins a message in pieces; this and the next four are ignored when the connection is not open."""

@@ -71,11 +71,11 @@ class Sender:
         "_max_message",
         "_opcode",
         "_piece",
+        "_plain",
         "_room",
         "_rsv1",
         "_sent",
         "_writer",
-        "limit",
     )
 
     def __init__(
@@ -89,7 +89,10 @@ class Sender:
     ) -> None:
         self._writer = writer
         self._room = room
-        self.limit: int = FLUSH_SIZE if room is not None else 1 << 62
+        writer.limit = FLUSH_SIZE if room is not None else 1 << 62
+        # Messages that need nothing of what follows are sent by the writer at once.
+        self._plain = -1 if deflater is not None or fragment_size else max_message or 1 << 62
+        writer.plain = self._plain
         self._max_message = max_message
         self._fragment_size = fragment_size
         self._deflater = deflater
@@ -99,6 +102,15 @@ class Sender:
         self._rsv1 = False
         self._sent = 0
         self._piece = -1
+
+    @property
+    def limit(self) -> int:
+        """Octets in the writer beyond which room is asked for."""
+        return self._writer.limit
+
+    @limit.setter
+    def limit(self, octets: int) -> None:
+        self._writer.limit = octets
 
     def message(
         self, payload: bytes, is_binary: bool = False, fragment_size: int | None = None, compress: bool = True
@@ -114,7 +126,7 @@ class Sender:
             fragment_size = self._fragment_size
         elif fragment_size < 1 and size:
             raise ValueError(f"expected fragmentSize of 1 or more octets, got {fragment_size}")
-        if self._writer.size > self.limit and not self._has_room(Sent.MESSAGE, size):
+        if self._writer.size > self._writer.limit and not self._has_room(Sent.MESSAGE, size):
             return
         if deflater is not None:
             payload = deflater.compress(payload) + deflater.end_message()
@@ -136,7 +148,7 @@ class Sender:
 
     def encoded(self, frame: bytes) -> None:
         """Sends a whole message that is a frame already."""
-        if self._writer.size <= self.limit or self._has_room(Sent.MESSAGE, len(frame)):
+        if self._writer.size <= self._writer.limit or self._has_room(Sent.MESSAGE, len(frame)):
             self._writer.raw(frame)
 
     @property
@@ -148,6 +160,7 @@ class Sender:
         """Begins a message in pieces."""
         if self._opcode >= 0:
             raise RuntimeError("expected endMessage() before another message, got beginMessage()")
+        self._writer.plain = -1
         self._opcode = BINARY if is_binary else TEXT
         self._rsv1 = compress and self._deflater is not None
         self._sent = 0
@@ -183,6 +196,7 @@ class Sender:
         self._check_between_frames("endMessage()")
         self._emit(b"", fin=True)
         self._opcode = -1
+        self._writer.plain = self._plain
 
     def ping(self, payload: bytes = b"") -> None:
         """Sends a ping with at most 125 octets."""
@@ -195,7 +209,7 @@ class Sender:
     def _control(self, opcode: int, payload: bytes) -> None:
         if len(payload) > 125:
             raise ValueError(f"expected at most 125 octets in a ping or pong, got {len(payload)}")
-        if self._writer.size <= self.limit or self._has_room(Sent.CONTROL, len(payload)):
+        if self._writer.size <= self._writer.limit or self._has_room(Sent.CONTROL, len(payload)):
             self._writer.frame(opcode, payload)
 
     def _check_between_frames(self, call: str) -> None:
@@ -209,7 +223,7 @@ class Sender:
         if self._max_message and self._sent > self._max_message:
             self._sent -= len(payload)
             raise PayloadExceededError(f"expected a message of at most {self._max_message} octets, got more")
-        if self._writer.size > self.limit:
+        if self._writer.size > self._writer.limit:
             self._has_room(Sent.PIECE, len(payload))
         if self._rsv1:
             assert self._deflater is not None
