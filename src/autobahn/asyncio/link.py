@@ -1,4 +1,4 @@
-"""A WAMP transport: one session object on one message-framing protocol (WebSocket; RawSocket later)."""
+"""A WAMP transport: one session object on one message-framing protocol (WebSocket or RawSocket)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ log = logging.getLogger("autobahn.wamp")
 class Channel(Protocol):
     """What a link needs of the protocol that frames its messages."""
 
-    is_closed: Any
-    peer: Any
+    @property
+    def is_closed(self) -> Any:
+        """A future that is done when the channel is closed."""
+
+    @property
+    def peer(self) -> Any:
+        """Who is at the other end."""
 
     def channel_send(self, data: bytes, binary: bool) -> None:
         """Send one message; Disconnected when the channel is not open."""

@@ -131,11 +131,13 @@ class ApplicationRunner:
             return
         if session is not None and session.is_attached():
             session.leave()
-        elif not protocol.is_closed.done():
-            protocol.channel_close(1000, None)
+        elif session is not None:
+            session.disconnect()
+        else:
+            protocol.dropConnection()
         await asyncio.wait({protocol.is_closed}, timeout=LEAVE_TIMEOUT)
         if not protocol.is_closed.done():
-            protocol.channel_close(1001, None)
+            protocol.dropConnection(abort=True)
         runtime = getattr(session, "_runtime", None)
         if runtime is not None:
             await runtime.finish(1.0)

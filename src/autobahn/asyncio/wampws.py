@@ -83,20 +83,6 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
         """Closes at once. Raises `TransportLost` when there is no session."""
         _link_of(self).abort()
 
-    def channel_send(self, data: bytes, binary: bool) -> None:
-        connection = self._ws_connection
-        assert connection is not None
-        connection.send_message(data, binary)  # what sendMessage does, without asking for the types of our own data
-
-    def channel_open(self) -> bool:
-        return self.state == self.STATE_OPEN
-
-    def channel_close(self, code: int, reason: str | None) -> None:
-        close_channel(self, code, reason)
-
-    def channel_details(self) -> TransportDetails:
-        return details_of(self, self._serializer, is_server=True)
-
 
 class WampWebSocketClientProtocol(WebSocketClientProtocol):
     """A WebSocket connection that carries WAMP; the client's side."""
@@ -138,20 +124,6 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
     def abort(self) -> None:
         """Closes at once. Raises `TransportLost` when there is no session."""
         _link_of(self).abort()
-
-    def channel_send(self, data: bytes, binary: bool) -> None:
-        connection = self._ws_connection
-        assert connection is not None
-        connection.send_message(data, binary)  # what sendMessage does, without asking for the types of our own data
-
-    def channel_open(self) -> bool:
-        return self.state == self.STATE_OPEN
-
-    def channel_close(self, code: int, reason: str | None) -> None:
-        close_channel(self, code, reason)
-
-    def channel_details(self) -> TransportDetails:
-        return details_of(self, self._serializer, is_server=False)
 
 
 class WampWebSocketServerFactory(WebSocketServerFactory):
@@ -197,33 +169,58 @@ def open_link(protocol: Any) -> WampLink:
     """A link between ``protocol`` and the session its factory makes, open."""
     make = protocol.factory._factory
     is_session = hasattr(make, "onMessage") and not inspect.isclass(make)
-    link = WampLink(protocol, make if is_session else make(), protocol._serializer)
+    channel = WebSocketChannel(protocol, protocol._serializer)
+    link = WampLink(channel, make if is_session else make(), protocol._serializer)
     link.open()
     return link
 
 
-def close_channel(protocol: Any, code: int, reason: str | None) -> None:
-    """Close ``protocol`` in order with 1000, or fail it with another code."""
-    if code == 1000:
-        if protocol.state in (protocol.STATE_OPEN, protocol.STATE_CLOSING):
-            protocol.sendClose(1000, reason)
-    elif code == 1001:
-        protocol.dropConnection(abort=True)
-    else:
-        protocol.failConnection(code, reason or "")
+class WebSocketChannel:
+    """What a `WampLink` needs of an open WebSocket connection."""
 
+    __slots__ = ("_protocol", "_serializer", "channel_send")
 
-def details_of(protocol: Any, serializer: Any, is_server: bool) -> TransportDetails:
-    """What is known of the connection under a WAMP transport."""
-    transport = protocol.transport
-    secure = transport is not None and transport.get_extra_info("ssl_object") is not None
-    return TransportDetails(
-        channel_type=TransportDetails.CHANNEL_TYPE_TLS if secure else TransportDetails.CHANNEL_TYPE_TCP,
-        channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
-        peer=protocol.peer,
-        is_server=is_server,
-        is_secure=secure,
-        own_pid=None,
-        channel_id=channel_ids(transport),
-        websocket_protocol=f"wamp.2.{serializer.SERIALIZER_ID}",
-    )
+    def __init__(self, protocol: Any, serializer: Any) -> None:
+        self._protocol = protocol
+        self._serializer = serializer
+        self.channel_send = protocol._ws_connection.send_message  # raises Disconnected once the connection ends
+
+    @property
+    def is_closed(self) -> Any:
+        return self._protocol.is_closed
+
+    @property
+    def peer(self) -> Any:
+        return self._protocol.peer
+
+    async def drain(self) -> None:
+        await self._protocol.drain()
+
+    def channel_open(self) -> bool:
+        return bool(self._protocol.state == self._protocol.STATE_OPEN)
+
+    def channel_close(self, code: int, reason: str | None) -> None:
+        """Close in order with 1000, at once with 1001, or fail the connection with another code."""
+        protocol = self._protocol
+        if code == 1000:
+            if protocol.state in (protocol.STATE_OPEN, protocol.STATE_CLOSING):
+                protocol.sendClose(1000, reason)
+        elif code == 1001:
+            protocol.dropConnection(abort=True)
+        else:
+            protocol.failConnection(code, reason or "")
+
+    def channel_details(self) -> TransportDetails:
+        """What is known of the connection under a WAMP transport."""
+        protocol = self._protocol
+        transport = protocol.transport
+        secure = transport is not None and transport.get_extra_info("ssl_object") is not None
+        return TransportDetails(
+            channel_type=TransportDetails.CHANNEL_TYPE_TLS if secure else TransportDetails.CHANNEL_TYPE_TCP,
+            channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
+            peer=protocol.peer,
+            is_server=protocol.is_server,
+            is_secure=secure,
+            channel_id=channel_ids(transport),
+            websocket_protocol=f"wamp.2.{self._serializer.SERIALIZER_ID}",
+        )
