@@ -32,6 +32,8 @@ bench: $(INSTALLED)
 
 conformance: $(INSTALLED)
 	$(BIN)/python tests/conformance/run.py --full
+	$(BIN)/python tests/conformance/run.py --full --pure
+	$(BIN)/python tests/conformance/page.py reports/conformance
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),20)
