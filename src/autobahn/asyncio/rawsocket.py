@@ -32,6 +32,7 @@ __all__ = (
 )
 
 STRANGER_LENGTH = 1 << 16  # the longest message a server accepts from a client that has no session yet
+MAX_WAITING = 1 << 26  # octets that may wait for a peer that does not read; then the connection fails
 BACKLOG = 1 << 20  # octets of ours the peer has not read; beyond it its pings wait until it reads
 
 
@@ -127,11 +128,19 @@ class WampRawSocketProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read what we send."""
         self._write_paused = True
+        self._outbox.pause()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._write_paused = False
+        self._outbox.resume()
         self._resume_reading()
+
+    async def drain(self) -> None:
+        """Returns when the peer has taken enough of what was sent. Raises `TransportLost` when the connection ends."""
+        if self._state is not State.OPEN:
+            raise TransportLost("expected an open transport, got one that is closed or closing")
+        await self._outbox.drain()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone; the session hears of it."""
@@ -144,6 +153,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
             self.wasNotCleanReason = str(exc) if exc is not None else "the peer closed the connection"
         self._stop()
         self._outbox.set_timeout(0, None)
+        self._outbox.lost(lambda: TransportLost(self.wasNotCleanReason or "the connection was closed"))
         for _, future in self._pings.values():
             future.set_exception(TransportLost("expected a pong, but the connection was closed"))
             future.exception()  # whoever awaits it gets it; nobody has to
@@ -252,6 +262,9 @@ class WampRawSocketProtocol(asyncio.Protocol):
             raise TransportLost("expected an open transport, got one that is closed or closing")
         if len(data) > self.max_length_send:
             self._rs.send(data)  # which raises
+        if self._write_paused and self._outbox.waiting + len(data) > MAX_WAITING:
+            self.protocol_error(f"expected a peer that reads, got one for which {self._outbox.waiting} octets wait")
+            raise TransportLost("the peer does not read what it is sent")
         self._rs.writer.message(data)
 
     def channel_open(self) -> bool:
