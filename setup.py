@@ -17,6 +17,7 @@ else:
                 Extension(
                     "autobahn.websocket._frames",
                     ["src/autobahn/websocket/_frames.pyx"],
+                    depends=["src/autobahn/websocket/_writer.pxi"],
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
             ],

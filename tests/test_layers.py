@@ -73,6 +73,11 @@ def test_there_are_no_import_cycles():
         visit(name)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_no_file_outgrows_its_room(path):
-    assert len(path.read_text().splitlines()) <= 700
+def test_no_file_outgrows_its_room():
+    root = SRC.parent.parent
+    folders = ("src", "tests", "bench", "examples", "docs")
+    endings = {".py", ".pyx", ".pxi", ".pyi", ".c", ".h", ".sh", ".md"}
+    generated = {SRC / "websocket" / "_frames.c"}
+    files = [p for folder in folders for p in (root / folder).rglob("*") if p.suffix in endings and p not in generated]
+    assert len(files) > 200
+    assert [str(p.relative_to(root)) for p in files if len(p.read_text().splitlines()) > 700] == []

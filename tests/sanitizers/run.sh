@@ -40,7 +40,7 @@ under_asan() {
 }
 under_asan -c 'import autobahn.websocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_writer_flush.py)
 
 echo "== the sanitizer is awake"
 cat >"$work/overrun.c" <<'C'
