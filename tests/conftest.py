@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-TEST_TIMEOUT = 30
+TEST_TIMEOUT = 60
 
 
 def _loop_factory(name: str):
