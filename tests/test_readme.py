@@ -24,7 +24,7 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(*command):
+def started(*command, stop=signal.SIGINT):
     process = subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
@@ -32,7 +32,7 @@ def started(*command):
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(stop)
         try:
             process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
@@ -96,7 +96,8 @@ async def test_plain_websocket(tmp_path):
             got.set_result((payload, isBinary))
             self.sendClose()
 
-    with started(snippet(tmp_path, 4, "9000", port)):
+    # Nothing in this program handles signals, and SIGINT may be ignored where the tests run in the background.
+    with started(snippet(tmp_path, 4, "9000", port), stop=signal.SIGTERM):
         factory = WebSocketClientFactory(f"ws://127.0.0.1:{port}")
         factory.protocol = Client
         for _ in range(100):
