@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 # What runs a second time, on the Python twin of the compiled frame unit: everything that sees frames.
 PURE_TESTS := tests/websocket tests/asyncio tests/attacks tests/fuzz tests/conformance tests/test_readme.py
 
@@ -16,11 +17,8 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) check
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=90
-	AUTOBAHN_PURE=1 $(BIN)/python -m pytest -q $(PURE_TESTS)
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=90
+	AUTOBAHN_PURE=1 $(PYTEST) $(PURE_TESTS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
