@@ -353,18 +353,19 @@ def test_close_arguments():
     assert c.connection.lost() == (True, 1000, "ä" * 61)
 
 
-VIOLATIONS = [
-    (b"\x81\x02hi", 1002),  # S17: unmasked
-    (frames((0x3, b""), masked=True), 1002),
-    (frames((1, b"x", True, True), masked=True), 1002),  # S15: RSV1 without compression
-    (frames((1, b"\xff"), masked=True), 1007),
-    (frames((9, b""), (0, b""), masked=True), 1002),
-    (b"\x82\xff" + (2**40).to_bytes(8, "big"), 1009),  # S2, S5: at the header
-    (frames((8, b"\x03\xe7"), masked=True), 1002),
-]
+# Named, because the mask in their octets differs from run to run, and every worker must know a test by the same name.
+VIOLATIONS = {
+    "unmasked": (b"\x81\x02hi", 1002),  # S17
+    "reserved opcode": (frames((0x3, b""), masked=True), 1002),
+    "RSV1 without compression": (frames((1, b"x", True, True), masked=True), 1002),  # S15
+    "not UTF-8": (frames((1, b"\xff"), masked=True), 1007),
+    "continuation of nothing": (frames((9, b""), (0, b""), masked=True), 1002),
+    "too long by its head": (b"\x82\xff" + (2**40).to_bytes(8, "big"), 1009),  # S2, S5
+    "close code that nobody may send": (frames((8, b"\x03\xe7"), masked=True), 1002),
+}
 
 
-@pytest.mark.parametrize(("data", "code"), VIOLATIONS)
+@pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
 @pytest.mark.parametrize("by_drop", [True, False])
 def test_violations_fail_with_close_frame(data, code, by_drop):
     s, _ = pair(server_options={"failByDrop": by_drop})
