@@ -208,9 +208,10 @@ async def test_too_many_connections():
         ("http://127.0.0.1.evil.test:{port}", None, 403),
         ("null", None, 403),
         ("https://good.test", ["https://good.test"], None),
-        ("https://good.test.evil.test", ["https://good.test"], 400),
+        ("https://good.test.evil.test", ["https://good.test"], 403),
+        ("http://127.0.0.1:{port}", ["same-origin", "https://good.test"], None),
         ("https://any.test", ["*"], None),
-        ("null", ["*"], 400),
+        ("null", ["*"], 403),
         ("null", ["*", "null"], None),
     ],
 )

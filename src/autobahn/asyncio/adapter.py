@@ -256,7 +256,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         def __getattr__(self, name: str) -> Any:
             """The options in force, by name."""
             if name in type(self)._ws_option_names and self._ws_connection is not None:
-                return getattr(self._ws_connection.options, name)
+                return self._ws_connection.options.value(name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- what the connection tells (autobahn.websocket.connection.Events) -----------------------------------------

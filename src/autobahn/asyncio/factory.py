@@ -95,7 +95,7 @@ class WebSocketAdapterFactory:
             """The protocol options in force, by name."""
             options = self.__dict__.get("options")
             if options is not None and name in type(options).__dataclass_fields__:
-                return getattr(options, name)
+                return options.value(name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _set_url(self, url: str) -> None:
@@ -230,7 +230,7 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         rules = ServerRules(
             versions=options.versions,
             allowed_origins=options.allowedOrigins,
-            allow_null_origin=options.allowNullOrigin,
+            allow_null_origin=options.null_origin_allowed,
             external_port=port,
             is_secure=self.isSecure,
             web_status=options.webStatus,

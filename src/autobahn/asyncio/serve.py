@@ -9,7 +9,6 @@ import socket
 import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 from autobahn.asyncio.factory import IDENT, WebSocketServerFactory
 from autobahn.asyncio.managed import Managed
@@ -18,8 +17,9 @@ from autobahn.exception import ConnectionClosed
 from autobahn.log import Log
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.options import MAX_MESSAGE_SIZE
+from autobahn.websocket.origins import SAME_ORIGIN
 from autobahn.websocket.plain import HttpRequest
-from autobahn.websocket.types import ConnectionDeny, ConnectionRequest, HeaderValue
+from autobahn.websocket.types import ConnectionRequest, HeaderValue
 from autobahn.websocket.util import create_url
 
 __all__ = ("ServeOptions", "Server", "serve")
@@ -37,9 +37,9 @@ class ServeOptions(TypedDict, total=False):
     Where: `ssl`: an `ssl.SSLContext` with a certificate makes it a wss server; `unix`: the path of a Unix socket, or
     `sock`: a bound socket, in place of host and port; `reuse_port`, `backlog` as for asyncio.
     Handshake: `process_request`: a hook for plain HTTP, plain or `async`: gets an `HttpRequest`, gives `None` to go on
-    or an `HttpResponse` (health page, 404, 401); `origins` that pages may have (`*` is a wildcard; default: this
-    server's own); `subprotocols` in order of preference; `headers` for every answer and `server_header`; `compression`:
-    "deflate" accepts permessage-deflate.
+    or an `HttpResponse` (health page, 404, 401); `origins` that pages may have (`*` is a wildcard; default:
+    "same-origin", this server's own); `subprotocols` in order of preference; `headers` for every answer and
+    `server_header`; `compression`: "deflate" accepts permessage-deflate.
     Limits: `max_connections`; `open_timeout` (5) of the opening handshake, `close_timeout` (10) of the closing one;
     `ping_interval` (20) and `ping_timeout` (20) of keep-alive; `max_size` of a message (16 MiB), and `max_queue`
     messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
@@ -194,8 +194,8 @@ class Server:
         factory.queue = {"max_queue": options["max_queue"], "max_queue_size": options["max_queue_size"]}
         origins = options["origins"]
         settings: dict[str, Any] = {
-            "allowedOrigins": ["*"] if origins is None else list(origins),
-            "allowNullOrigin": origins is None or "null" in origins,  # without origins `_decide` judges
+            "allowedOrigins": [SAME_ORIGIN] if origins is None else list(origins),
+            "allowNullOrigin": origins is not None and "null" in origins,
             "webStatus": False,
             "maxConnections": options["max_connections"] or 0,
             "openHandshakeTimeout": options["open_timeout"] or 0,
@@ -294,9 +294,7 @@ class Server:
             self._idle.set()
 
     def _decide(self, request: ConnectionRequest) -> str | None:
-        """The subprotocol to speak. Raises `ConnectionDeny` for a page of another origin."""
-        if self._options["origins"] is None and request.origin and not _is_own(request):
-            raise ConnectionDeny(403, "expected a page of this server, got another origin (see origins=)")
+        """The subprotocol to speak."""
         return next((name for name in self._options["subprotocols"] if name in request.protocols), None)
 
     def _opened(self, stream: WebSocket) -> None:
@@ -317,20 +315,6 @@ class Server:
             stream.start_close(1011, "internal error")
         else:
             stream.start_close()
-
-
-def _is_own(request: ConnectionRequest) -> bool:
-    """Whether the page comes from the host and port the request went to (RFC 6454)."""
-    try:
-        origin, host = urlsplit(request.origin), urlsplit("//" + request.headers.get("host", ""))
-        default = {"http": 80, "https": 443}.get(origin.scheme)
-        return (
-            default is not None
-            and origin.hostname == host.hostname
-            and (origin.port or default) == (host.port or default)
-        )
-    except ValueError:
-        return False
 
 
 def _accept_deflate(offers: Sequence[Any]) -> PerMessageDeflateOfferAccept | None:

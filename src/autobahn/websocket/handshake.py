@@ -19,13 +19,12 @@ from urllib.parse import parse_qs, urlsplit
 from autobahn.websocket import http
 from autobahn.websocket.errors import HandshakeError
 from autobahn.websocket.extensions import Extensions, parse_extensions
+from autobahn.websocket.origins import is_allowed_origin
 from autobahn.websocket.types import ConnectionRequest, HeaderValue
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 _HOST = re.compile(r"([A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*)://([a-z0-9\-._~]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _UPGRADE_ANSWER = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
 
 _STATUS_PAGE = b"""<!DOCTYPE html>
@@ -181,45 +180,12 @@ def _check_origin(headers: http.Headers, version: int, rules: ServerRules) -> st
     value = _one(headers, name)
     if value is None:
         return ""  # not a browser
-    if not is_allowed_origin(value, rules.allowed_origins, rules.allow_null_origin):
-        raise HandshakeError(400, "expected an allowed Origin, got another")
+    host = headers["host"][0]
+    if not is_allowed_origin(
+        value, rules.allowed_origins, rules.allow_null_origin, host=host, is_secure=rules.is_secure
+    ):
+        raise HandshakeError(403, "expected an allowed Origin, got another")  # RFC 6455 4.2.2 names this status
     return value
-
-
-def is_allowed_origin(origin: str, patterns: Iterable[str], allow_null: bool) -> bool:
-    """Whether a page of this origin (RFC 6454) may connect.
-
-    A pattern is matched whole and without regard to case against "scheme://host:port", with the default port of the
-    scheme filled in, or against "scheme://host" when that is the port; `*` stands for any characters.
-    """
-    origin = origin.lower()
-    if origin == "null" or origin.startswith("file:"):
-        return allow_null
-    match = _ORIGIN.fullmatch(origin)
-    if match is None:
-        return False
-    scheme, host, port = match[1], match[2], match[3]
-    default = _DEFAULT_PORTS.get(scheme)
-    candidates = [f"{scheme}://{host}:{port or default}"]
-    if port is None or port == default:
-        candidates.append(f"{scheme}://{host}")
-    return any(_matches(pattern.lower(), text) for pattern in patterns for text in candidates)
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Glob match with `*` only, in linear time per piece: the leftmost place of every piece is as good as any."""
-    first, *pieces = pattern.split("*")
-    if not pieces:
-        return text == first
-    if not text.startswith(first):
-        return False
-    position = len(first)
-    for piece in pieces[:-1]:
-        found = text.find(piece, position)
-        if found < 0:
-            return False
-        position = found + len(piece)
-    return len(text) - position >= len(pieces[-1]) and text.endswith(pieces[-1])
 
 
 def _check_key(headers: http.Headers) -> str:

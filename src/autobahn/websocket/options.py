@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from autobahn.websocket.compress import DEFAULT_LEVEL, PerMessageCompressOffer
 from autobahn.websocket.deflate import load_backend
 from autobahn.websocket.http import MAX_HEAD_SIZE, MAX_HEADERS
+from autobahn.websocket.origins import is_for_everybody
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 
@@ -27,7 +28,6 @@ _FLAGS = frozenset(
         "webStatus",
         "requireMaskedClientFrames",
         "maskServerFrames",
-        "allowNullOrigin",
         "serveFlashSocketPolicy",
         "acceptMaskedServerFrames",
         "maskClientFrames",
@@ -118,6 +118,10 @@ class Options:
         wanted = {name: value for name, value in changes.items() if value is not None}
         return replace(self, **wanted) if wanted else self
 
+    def value(self, name: str) -> Any:
+        """The value in force of an option."""
+        return getattr(self, name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions(Options):
@@ -128,11 +132,22 @@ class ServerOptions(Options):
     requireMaskedClientFrames: bool = True
     maskServerFrames: bool = False
     allowedOrigins: Sequence[str] = ("*",)
-    allowNullOrigin: bool = True
+    """Origins of pages that may connect; `*` stands for any characters, "same-origin" for pages of this server."""
+    allowNullOrigin: bool | None = None
+    """Whether `Origin: null` and `file:` may; unless set, only while pages of any origin may."""
     maxConnections: int = 0
     trustXForwardedFor: int = 0
     serveFlashSocketPolicy: bool = False
     flashSocketPolicy: str | None = None
+
+    def value(self, name: str) -> Any:
+        """The value in force of an option."""
+        return self.null_origin_allowed if name == "allowNullOrigin" else getattr(self, name)
+
+    @property
+    def null_origin_allowed(self) -> bool:
+        """What `allowNullOrigin` comes to."""
+        return is_for_everybody(self.allowedOrigins) if self.allowNullOrigin is None else self.allowNullOrigin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +218,11 @@ def _check_version(name: str, value: Any) -> None:
         raise ValueError(f"expected {name} from 10 to 18, got {value!r}")
 
 
+def _check_null_origin(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"expected {name} of type bool, got {type(value).__name__}")
+
+
 def _check_policy(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"expected {name} of type str, got {type(value).__name__}")
@@ -235,6 +255,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "autoPingSize": _check_ping_size,
     "perMessageCompressionAccept": _check_accept,
     "perMessageCompressionOffers": _check_offers,
+    "allowNullOrigin": _check_null_origin,
     "allowedOrigins": _check_origins,
     "maxConcurrentHandlers": _check_positive,
     "maxReceiveQueue": _check_positive,
