@@ -249,6 +249,16 @@ async def test_several_authenticators_the_first_that_the_router_has():
         assert (await join(router, both)).authmethod == "ticket"
 
 
+@pytest.mark.parametrize("there", ["scram", "wamp-scram"])
+@pytest.mark.parametrize("order", [("scram", "wamp-scram"), ("wamp-scram", "scram")])
+async def test_T_SCR_AB_both_dialects_are_offered_together(there, order):
+    """HELLO has one nonce: whichever dialect the router has, it continues that one, at every attempt."""
+    async with Router(auth={"realm1": {there: AUTH["realm1"][there]}}) as router:
+        for _ in range(2):
+            details = await join(router, {method: GOOD[method] for method in order})
+            assert (details.authmethod, details.authid) == (there, "joe")
+
+
 async def test_permissions_from_end_to_end():
     permissions = {"realm1": {"guest": [{"uri": "com.open.", "match": "prefix", "allow": ["call"]}], "user": True}}
     async with Router(auth=AUTH, permissions=permissions) as router:

@@ -59,6 +59,8 @@ class Session(ApplicationSession):
         ``authextra`` keys that several of them set; ValueError otherwise.
         """
         for other in self._authenticators.values():
+            if (agree := getattr(authenticator, "agree", None)) is not None:
+                agree(other)
             for key in ("authid", "authrole"):
                 mine, theirs = getattr(authenticator, key, None), getattr(other, key, None)
                 if mine is not None and theirs is not None and mine != theirs:

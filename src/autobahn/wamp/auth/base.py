@@ -47,6 +47,9 @@ class Authenticator(IAuthenticator):
         """What else the router is told."""
         return self._args.get("authextra")
 
+    def agree(self, other: Any) -> None:
+        """What HELLO has once only for us and ``other``, both offered by one session, is shared with it."""
+
     def prepare(self, session: Any) -> Any:
         """All is ready for HELLO on the transport of ``session``; None or an awaitable. Called before each HELLO."""
         return None

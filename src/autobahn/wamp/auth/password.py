@@ -15,6 +15,18 @@ log = logging.getLogger("autobahn.wamp")
 TLS_UNIQUE = "tls-unique"
 
 
+class _Nonce:
+    """A client's nonce; one for all SCRAM dialects that a session offers, because HELLO has room for one."""
+
+    __slots__ = ("text",)
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.text = scram.b64(secrets.token_bytes(16))
+
+
 class _Scram(Authenticator):
     """A password that never leaves us; the router proves that it knows its stored form."""
 
@@ -24,30 +36,33 @@ class _Scram(Authenticator):
 
     def __init__(self, **kw: Any) -> None:
         super().__init__(**kw)
-        self._nonce = ""
+        self._nonce = _Nonce()
         self._expected: bytes | None = None  # the router's proof
-        self._binding: tuple[str | None, bytes] = (None, b"")
-        self._renew()
+        self._binding: tuple[str | None, bytes] = (self._wanted_binding, b"")
 
     @property
     def authextra(self) -> dict[str, Any] | None:
         """The client's nonce, the channel binding, and what the program wants the router to know."""
-        extra: dict[str, Any] = {**(self._args.get("authextra") or {}), "nonce": self._nonce}
+        extra: dict[str, Any] = {**(self._args.get("authextra") or {}), "nonce": self._nonce.text}
         if self.DIALECT.is_spec:
             extra["channel_binding"] = self._binding[0]
         return extra
 
-    def _renew(self) -> None:
-        self._nonce = scram.b64(secrets.token_bytes(16))
-        self._expected = None
+    @property
+    def _wanted_binding(self) -> str | None:
+        return (self._args.get("authextra") or {}).get("channel_binding") if self.DIALECT.is_spec else None
+
+    def agree(self, other: Any) -> None:
+        """Both dialects of SCRAM use one nonce; the router takes it for the one that it chooses."""
+        if isinstance(other, _Scram):
+            self._nonce = other._nonce
 
     def prepare(self, session: Any) -> Any:
         """A fresh nonce; the channel to bind to, where there is one."""
-        self._renew()
-        wanted = (self._args.get("authextra") or {}).get("channel_binding")
-        channel = None
-        if wanted is not None and self.DIALECT.is_spec:
-            channel = channel_id(session, wanted)
+        self._nonce.renew()
+        self._expected = None
+        wanted = self._wanted_binding
+        channel = None if wanted is None else channel_id(session, wanted)
         self._binding = (None, b"") if channel is None else (wanted, channel)
 
     def on_challenge(self, session: Any, challenge: Any) -> Any:
@@ -57,7 +72,7 @@ class _Scram(Authenticator):
         kdf = dialect.kdf(extra.get("kdf"))
         iterations, memory, nonce = extra.get("iterations"), extra.get("memory"), extra.get("nonce")
         scram.check_cost(kdf, iterations, memory)
-        if not dialect.continues(nonce, self._nonce):
+        if not dialect.continues(nonce, self._nonce.text):
             raise RuntimeError("expected a nonce that continues ours, got another one: this may be a replayed answer")
         salt = scram.unb64(extra.get("salt"), "salt")
         if not salt:
@@ -68,7 +83,7 @@ class _Scram(Authenticator):
             raise RuntimeError(f"expected the channel binding {bound}, got {asked!r:.100}")
         binding = dialect.binding(bound, cbind_data)
         authid = dialect.authid(self._args["authid"])
-        message = scram.auth_message(authid, self._nonce, nonce, extra["salt"], iterations, binding)
+        message = scram.auth_message(authid, self._nonce.text, nonce, extra["salt"], iterations, binding)
 
         def answer(salted: bytes) -> Any:
             self._expected = scram.server_signature(scram.stored_keys(salted)[1], message)
