@@ -124,8 +124,9 @@ def http_request(data):
         assert answer.startswith(b"HTTP/1.1 %d " % error.status)
         assert answer.count(b"\r\n\r\n") == 1
         return
-    assert upgrade.request.origin in {"", "http://example.com", "http://example.com:80"} or (
-        upgrade.request.origin.lower().partition(":80")[0].endswith(".example.com")
+    origin = upgrade.request.origin.lower()
+    assert origin in {"", "http://example.com", "http://example.com:80"} or (
+        origin.partition(":80")[0].endswith(".example.com")
     )
 
 
