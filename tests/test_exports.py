@@ -20,6 +20,12 @@ PUBLIC = {
     "autobahn.asyncio.websocket": f"{WEBSOCKET} {WAMP_WEBSOCKET}",
     "autobahn.asyncio.wamp": "ApplicationRunner ApplicationSession ApplicationSessionFactory Session",
     "autobahn.asyncio.router": "Router serve",
+    "autobahn.asyncio.util": "get_or_create_event_loop peer2str sleep transport_channel_id",
+    "autobahn.wamp.component": "Component",
+    "autobahn.wamp.protocol": """ApplicationError ApplicationSession ApplicationSessionFactory BaseSession ISession
+        ITransport Publication Registration Subscription""",
+    "autobahn.wamp.websocket": """WampWebSocketClientFactory WampWebSocketClientProtocol WampWebSocketServerFactory
+        WampWebSocketServerProtocol parseSubprotocolIdentifier""",
     "autobahn.cli": "main",
     "autobahn": "WebSocket __version__ connect serve version",
     "autobahn.exception": """BufferFullError ConnectFailed ConnectTimeout ConnectionClosed ConnectionClosedError

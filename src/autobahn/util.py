@@ -6,6 +6,7 @@ import inspect
 import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ __all__ = (
     "id",
     "newid",
     "parse_activation_code",
+    "parse_keyfile",
     "public",
     "rid",
     "rtime",
@@ -69,8 +71,9 @@ def utcnow() -> str:
     return utcstr()
 
 
-rtime = time.perf_counter
-"""Seconds of a clock that is good for differences only."""
+def rtime() -> float:
+    """Seconds of a clock that is good for differences only."""
+    return time.perf_counter()
 
 
 class Stopwatch:
@@ -212,6 +215,29 @@ def generate_user_password() -> str:
 def generate_serial_number() -> str:
     """A token like ``YRAC-EL4X-FQQE-AW4T-WNUV-VN6T`` (about 120 bits)."""
     return generate_token(char_groups=6, chars_per_group=4)
+
+
+def parse_keyfile(key_path: str, private: bool = True) -> OrderedDict[str, str]:
+    """The ``tag: value`` lines of a key file, in their order; a heading and empty lines are left out.
+
+    ``private=False``: a file that is to be shown around; one with a private key is refused. Raises ``ValueError`` for
+    that, for a tag that stands twice, and for a line of another form; ``OSError`` when the file cannot be read.
+    """
+    tags: OrderedDict[str, str] = OrderedDict()
+    with open(key_path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            tag, colon, value = (part.strip() for part in line.partition(":"))
+            if not colon:
+                if tag and tags:
+                    raise ValueError(f'expected "tag: value" in line {number} of {key_path}, got {tag[:40]!r}')
+                continue
+            tag = tag.lower()
+            if tag in tags:
+                raise ValueError(f"expected every tag once in {key_path}, got {tag} twice")
+            if not private and tag.startswith("private-"):
+                raise ValueError(f"expected a public key in {key_path}, got {tag}")
+            tags[tag] = value
+    return tags
 
 
 # ---- values ------------------------------------------------------------------------------------------------

@@ -126,3 +126,24 @@ def test_observers() -> None:
         observable.on("jion", seen.append)
     with pytest.raises(ValueError):
         observable.off(handler=seen.append)
+
+
+def test_key_files(tmp_path: Any) -> None:
+    path = tmp_path / "key"
+    path.write_text(
+        "A key - keep it to yourself\n\ncreator: me@here\nPublic-Key-Ed25519: 00ff\nprivate-key-ed25519: ff00\n"
+    )
+    tags = util.parse_keyfile(str(path))
+    assert list(tags.items()) == [
+        ("creator", "me@here"),
+        ("public-key-ed25519", "00ff"),
+        ("private-key-ed25519", "ff00"),
+    ]
+    with pytest.raises(ValueError, match=r"expected a public key in .*, got private-key-ed25519"):
+        util.parse_keyfile(str(path), private=False)
+    path.write_text("a: 1\nA: 2\n")
+    with pytest.raises(ValueError, match="every tag once"):
+        util.parse_keyfile(str(path))
+    path.write_text("a: 1\nnonsense\n")
+    with pytest.raises(ValueError, match='"tag: value" in line 2'):
+        util.parse_keyfile(str(path))

@@ -22,8 +22,6 @@ class ApplicationSession(ClientSession):
     Each may be a plain or an ``async`` method.
     """
 
-    log = Log("autobahn.wamp")
-
     def onOpen(self, transport: Any) -> None:
         if self._runtime is None:
             self._runtime = AsyncioRuntime()
@@ -34,6 +32,7 @@ class ApplicationSessionFactory:
     """Makes sessions: ``session`` is the class, called with the config."""
 
     session: Any = ApplicationSession
+    log = Log("autobahn.wamp")
 
     def __init__(self, config: ComponentConfig | None = None) -> None:
         self.config = config if config is not None else ComponentConfig(realm="realm1")
@@ -120,16 +119,16 @@ class Session(ApplicationSession):
             ) from None
         return authenticator.on_challenge(self, challenge)
 
-    async def onWelcome(self, welcome: Any) -> Any:
-        method = welcome.details.get("authmethod")
+    async def onWelcome(self, msg: Any) -> Any:
+        method = msg.details.get("authmethod")
         authenticator = self._authenticators.get(method)
         if authenticator is None and any(getattr(a, "verifies_router", False) for a in self._authenticators.values()):
             return f"expected a method by which the router proves itself, got {method}"
         if authenticator is not None:
-            refusal = await settle(authenticator.on_welcome(self, welcome.details.get("authextra")))
+            refusal = await settle(authenticator.on_welcome(self, msg.details.get("authextra")))
             if refusal is not None:
                 return refusal
-        return await settle(self.on_welcome(welcome))
+        return await settle(self.on_welcome(msg))
 
     def onJoin(self, details: Any) -> Any:
         return self.on_join(details)

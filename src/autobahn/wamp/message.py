@@ -11,7 +11,7 @@ only carries the payload.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -27,6 +27,7 @@ class Message(Struct, array_like=True, forbid_unknown_fields=True):
     """Base of all messages; ``code`` is the first element on the wire."""
 
     code: ClassVar[int] = 0
+    MESSAGE_TYPE: ClassVar[int] = 0  # the documented name of `code`
 
     def row(self) -> list[Any]:
         """The message as the list that is serialized."""
@@ -275,6 +276,8 @@ MESSAGES: tuple[type[Message], ...] = (
     Call, Cancel, Result, Register, Registered, Unregister, Unregistered, Invocation, Interrupt, Yield,
 )  # fmt: skip
 BY_CODE: dict[int, type[Message]] = {cls.code: cls for cls in MESSAGES}
+for _cls in MESSAGES:
+    _cls.MESSAGE_TYPE = _cls.code
 
 
 def _raw_form(cls: type[Message]) -> type[Message]:
@@ -295,3 +298,24 @@ def _raw_form(cls: type[Message]) -> type[Message]:
 RAW: dict[int, type[Message]] = {
     cls.code: _raw_form(cls) for cls in (Error, Publish, Event, Call, Result, Invocation, Yield)
 }
+
+_LEFT_OUT = {
+    **dict.fromkeys(
+        ("check_or_raise_extra", "check_or_raise_id", "identify_realm_name_category", "check_or_raise_realm_name"),
+        "values are judged while a message is decoded, by the types of its declaration",
+    ),
+    "check_or_raise_uri": "use autobahn.wamp.uri.require_uri or is_valid",
+    **dict.fromkeys(
+        ("is_valid_enc_algo", "is_valid_enc_serializer", "PAYLOAD_ENC_CRYPTO_BOX", "PAYLOAD_ENC_MQTT",
+         "PAYLOAD_ENC_STANDARD_IDENTIFIERS", "PAYLOAD_ENC_STANDARD_SERIALIZERS"),
+        "the keys of payload passthrough are judged in autobahn.wamp.options",
+    ),
+}  # fmt: skip
+
+if not TYPE_CHECKING:  # a type checker must go on refusing names that do not exist
+
+    def __getattr__(name: str) -> Any:
+        """Say of a documented name that is left out what serves instead."""
+        if name in _LEFT_OUT:
+            raise AttributeError(f"autobahn.wamp.message.{name} is left out: {_LEFT_OUT[name]}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

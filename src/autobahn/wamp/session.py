@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from autobahn.log import Log
 from autobahn.wamp import lifecycle, message
 from autobahn.wamp.calls import Rpc
 from autobahn.wamp.events import PubSub
@@ -44,6 +45,7 @@ class ClientSession:
     """
 
     raw_payload = False
+    log = Log("autobahn.wamp")
 
     def __init__(self, config: ComponentConfig | None = None, *, runtime: Runtime | None = None) -> None:
         self.config = config if config is not None else ComponentConfig(realm="realm1")
@@ -132,9 +134,13 @@ class ClientSession:
 
     def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
         """Remove ``handler`` (or all) from ``event`` (or from every event)."""
-        for name in EVENTS if event is None else (event,):
+        for name in tuple(self._listeners) if event is None else (event,):
             listeners = self._listeners_of(name)
             listeners[:] = [] if handler is None else [h for h in listeners if h != handler]
+
+    def set_valid_events(self, valid_events: list[str] | None = None) -> None:
+        """Besides those of the session itself these events may be named from now on; listeners of others are gone."""
+        self._listeners = {name: self._listeners.get(name, []) for name in (*EVENTS, *(valid_events or ()))}
 
     async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together; an error of one is reported. True when none failed."""
@@ -468,7 +474,7 @@ class ClientSession:
         try:
             return self._listeners[event]
         except KeyError:
-            raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}") from None
+            raise RuntimeError(f"expected an event name out of {', '.join(self._listeners)}, got {event!r}") from None
 
     def _open_request(
         self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
