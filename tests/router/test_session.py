@@ -179,10 +179,11 @@ def test_T_FEAT_3_undefined_and_unknown_count_as_absent(router, roles):
     assert not link.session.announced("caller", "call_canceling")
 
 
-def test_progress_counts_only_with_canceling(router):
-    roles = {"callee": {"features": {"progressive_call_results": True, "call_canceling": False}}}
-    link = Link(router).join(roles=roles)
-    assert not link.session.announced("callee", "progressive_call_results")
+def test_progressive_invocations_count_only_with_canceling(router):
+    progress = {"progressive_call_results": True, "progressive_call_invocations": True}
+    link = Link(router).join(roles={"callee": {"features": {**progress, "call_canceling": False}}})
+    assert not link.session.announced("callee", "progressive_call_invocations")
+    assert link.session.announced("callee", "progressive_call_results")  # AutobahnJS announces it alone
 
 
 @pytest.mark.parametrize("code", [2, 4, 5, 17, 33, 35, 36, 50, 65, 67, 68, 69])

@@ -206,6 +206,7 @@ class RouterSession(Peer):
                 assert isinstance(msg, Authenticate)
                 self._login.answered(msg)
         elif following is State.CLOSING and self._state is State.ESTABLISHED:
+            self._log_out(msg)
             self._dispose()
             self._state = State.CLOSED
             post(self, Goodbye({}, GOODBYE_AND_OUT))  # the client may join again (WAMP "Session Closing")
@@ -214,6 +215,11 @@ class RouterSession(Peer):
             self._state = State.FAILED
             self._dispose()
             self._close_link()
+
+    def _log_out(self, msg: Any) -> None:
+        """After GOODBYE with the reason ``wamp.close.logout`` the client is not known again by its cookie."""
+        if msg.reason == "wamp.close.logout" and self._router.auth is not None and self._realm is not None:
+            self._router.auth.logged_out(self._transport, self._realm.name)
 
     def _on_hello(self, msg: Hello) -> None:
         """The client has WELCOME, or ABORT with the reason why not."""
@@ -362,7 +368,9 @@ class RouterSession(Peer):
 def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
     """The features of each role in HELLO.Details.roles, which the link has checked.
 
-    A feature that needs ``call_canceling`` counts only together with it (WAMP "Progressive Call Results").
+    Progressive call invocations need ``call_canceling`` (WAMP "Progressive Call Invocations") and count only together
+    with it. The specification says so of progressive results, too, but AutobahnJS announces those alone, and what a
+    callee sends after its caller has gone is dropped anyway.
     """
     announced = dict(NO_FEATURES)
     for role in ROLES:
@@ -370,5 +378,5 @@ def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
         if features:
             announced[role] = frozenset(name for name, is_wanted in features.items() if is_wanted)
     if "call_canceling" not in announced["callee"]:
-        announced["callee"] -= {"progressive_call_results", "progressive_call_invocations"}
+        announced["callee"] -= {"progressive_call_invocations"}
     return announced
