@@ -1,49 +1,15 @@
 """Keep-alive (needs N14, N15): the peer's silence is judged, not ours. Time jumps."""
 
 import asyncio
+import socket
 
 import pytest
 
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.exception import Disconnected
+from clock import Clock
 from websocket_world import Client, Echo, Server, World, until
-
-
-class Clock:
-    """A loop whose time only `run` moves; `stall` lets it pass without running anything."""
-
-    def __init__(self):
-        self.now = 1000.0
-        self.timers = []
-
-    def time(self):
-        return self.now
-
-    def call_later(self, delay, callback):
-        timer = Timer(self.now + delay, callback)
-        self.timers.append(timer)
-        return timer
-
-    def stall(self, seconds):
-        self.now += seconds
-
-    def run(self, seconds):
-        end = self.now + seconds
-        while due := sorted((t for t in self.timers if not t.cancelled and t.when <= end), key=lambda t: t.when):
-            timer = due[0]
-            self.timers.remove(timer)
-            self.now = max(self.now, timer.when)
-            timer.callback()
-        self.now = end
-
-
-class Timer:
-    def __init__(self, when, callback):
-        self.when, self.callback, self.cancelled = when, callback, False
-
-    def cancel(self):
-        self.cancelled = True
 
 
 class Watch:
@@ -118,7 +84,9 @@ def test_a_peer_that_is_silent_during_a_stall_and_after_it_is_dead():
     watch = Watch()
     watch.clock.run(10)
     watch.clock.stall(60)
-    watch.clock.run(0.02)
+    watch.clock.run(4.9)
+    assert watch.dead == []
+    watch.clock.run(0.2)
     assert len(watch.dead) == 1
 
 
@@ -202,6 +170,9 @@ async def test_a_slow_reader_is_not_dead(loop_name):
         server = world.server
         await server.is_open
         assert not server._ws_outbox.is_moving()
+        # Small buffers: every spoonful that is taken lets the other end send.
+        server.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.transport.pause_reading()
         for _ in range(100):
             server.sendMessage(bytes(200_000), True)

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-LATE = 0.05
-"""Seconds by which a timer may be late; beyond, our own loop was blocked, and the peer is not to blame for silence."""
-MOMENT = 0.01
-"""Seconds to read what came in while our own loop was blocked."""
-
-
-class Clock(Protocol):
-    """What is needed of an event loop."""
-
-    def time(self) -> float: ...
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any: ...
+from autobahn.asyncio.deadline import Clock, Deadline
 
 
 class KeepAlive:
     """Pings every `interval` seconds; calls `on_dead` when the peer stays silent for `timeout` seconds after one.
 
+    Seconds in which our own loop stood still do not count (`Deadline`): what the peer sent meanwhile is not read yet.
     `timeout` 0: pings without a verdict. `any_traffic`: any octets of the peer count as its answer (set `active`), else
     only the pong that carries the payload of the ping. `size`: octets of the payload, 12 to 125. `is_excused`: asked
     before the verdict; true when the silence proves nothing, for another `timeout` seconds.
@@ -30,7 +20,6 @@ class KeepAlive:
 
     __slots__ = (
         "_any_traffic",
-        "_deadline",
         "_interval",
         "_is_excused",
         "_loop",
@@ -68,10 +57,9 @@ class KeepAlive:
         self._sequence = 0
         self._payload: bytes | None = None
         self._sent_at = 0.0
-        self._deadline = 0.0
         self.active = False
         """Whether the peer has sent something since the last ping."""
-        self._timer: asyncio.TimerHandle | None = loop.call_later(interval, self._send)
+        self._timer: Any = loop.call_later(interval, self._send)
 
     def heard(self) -> None:
         """The peer sent something."""
@@ -105,22 +93,20 @@ class KeepAlive:
         self._sent_at = self._loop.time()
         self.active = False
         if self._timeout:
-            self._judge_in(self._timeout)
+            self._judge_later()
         else:
             self._schedule(self._interval, self._send)
         self._ping(self._payload)
 
-    def _judge_in(self, delay: float) -> None:
-        self._deadline = self._loop.time() + delay
-        self._schedule(delay, self._judge)
+    def _judge_later(self) -> None:
+        self.stop()
+        self._timer = Deadline(self._loop, self._timeout, self._judge)
 
     def _judge(self) -> None:
-        if self._loop.time() > self._deadline + LATE:
-            self._judge_in(MOMENT)  # what the peer sent meanwhile is read first
-        elif self.active and self._any_traffic:
+        if self.active and self._any_traffic:
             self.postpone()
         elif self._is_excused is not None and self._is_excused():
-            self._judge_in(self._timeout)
+            self._judge_later()
         else:
             self._timer = None
             self._on_dead()

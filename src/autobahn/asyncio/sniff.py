@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from autobahn.asyncio.deadline import Deadline
 from autobahn.asyncio.transport import peer_string
 from autobahn.log import Log
 from autobahn.rawsocket.handshake import MAGIC
@@ -41,14 +42,14 @@ class FirstOctet(asyncio.Protocol):
     """Waits for the first octets, and hands them and the connection over to the protocol they belong to."""
 
     _transport: asyncio.Transport
-    _timer: asyncio.TimerHandle
+    _timer: Deadline
 
     def __init__(self, port: OnePort) -> None:
         self._port = port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(self._port.timeout, self._overdue)
+        self._timer = Deadline(asyncio.get_running_loop(), self._port.timeout, self._overdue)
 
     def data_received(self, data: bytes) -> None:
         self._timer.cancel()

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from autobahn.asyncio.deadline import Deadline
+
 HIGH_WATER = 65536
 """Octets waiting to be sent beyond which a transport is said to be above its high-water mark."""
 LOW_WATER = 16384
@@ -71,7 +73,7 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
         self._transport = transport
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
         self._flush_scheduled = False
         self._closed = False
         self._backlog: deque[bytes] | None = None  # made when needed: it takes more memory than the rest
@@ -212,12 +214,12 @@ class Outbox:
                 future.set_exception(make())
 
     def set_timeout(self, seconds: float, callback: Callable[[], None] | None) -> None:
-        """Calls `callback` after `seconds`; replaces the call set before. 0 or `None`: none."""
+        """Calls `callback` after `seconds` (`Deadline`); replaces the call set before. 0 or `None`: none."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if seconds and callback is not None:
-            self._timer = self._loop.call_later(seconds, callback)
+            self._timer = Deadline(self._loop, seconds, callback)
 
 
 ErrorHook = Callable[[BaseException, str], None]
