@@ -18,6 +18,7 @@ from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.auth.refusal import is_refusal
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import CloseDetails, ComponentConfig, RegisterOptions, SubscribeOptions
+from autobahn.websocket.cookies import CookieJar
 
 __all__ = ("Component", "run")
 
@@ -63,6 +64,8 @@ class Component:
         self._transports = parse_transports(transports)
         self._config = ComponentConfig(realm=realm, extra=extra)
         self._authentication = dict(authentication or {})
+        if "cookie" in self._authentication:
+            self._keep_cookies()
         self._make_authenticators()  # wrong credentials' keys show up here, not at the first attempt
         if session_factory is not None:
             self.session_factory = session_factory  # type: ignore[assignment]
@@ -222,6 +225,14 @@ class Component:
         for authenticator in self._make_authenticators():
             session.add_authenticator(authenticator)
         return session
+
+    def _keep_cookies(self) -> None:
+        """The transports remember what the servers set, for the authentication method "cookie"."""
+        settings = self._authentication["cookie"]
+        jar = settings.get("jar") if isinstance(settings, dict) else None
+        jar = CookieJar() if jar is None else jar
+        for description in self._transports:
+            description.cookies = jar
 
     def _make_authenticators(self) -> list[Any]:
         return [

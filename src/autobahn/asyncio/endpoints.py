@@ -19,6 +19,7 @@ from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.serializer import SERID_TO_SER
+from autobahn.websocket.cookies import CookieJar, with_cookies
 from autobahn.websocket.proxy import Proxy, parse_proxy
 from autobahn.websocket.util import parse_url
 
@@ -100,7 +101,7 @@ class Retry:
 
 @dataclasses.dataclass(slots=True)
 class TransportDescription:
-    """One way to reach the router; a ``type`` "rawsocket" has one serializer."""
+    """One way to reach the router; a ``type`` "rawsocket" has one serializer. ``cookies``: those of the server."""
 
     url: str
     endpoint: Endpoint
@@ -109,6 +110,7 @@ class TransportDescription:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     retry: Retry = dataclasses.field(default_factory=Retry)
+    cookies: CookieJar | None = None
 
     async def connect(self, session_factory: Callable[[], Any]) -> Any:
         """Connect, and return the protocol once it is open and drives the session.
@@ -121,8 +123,9 @@ class TransportDescription:
         if self.type == "rawsocket":
             factory = WampRawSocketClientFactory(session_factory, serializers[0])
         else:
+            headers = with_cookies(self.headers, self.cookies, self.url)
             factory = WampWebSocketClientFactory(
-                session_factory, url=self.url, serializers=serializers, headers=self.headers or None
+                session_factory, url=self.url, serializers=serializers, headers=headers or None
             )
         factory.setProtocolOptions(**self.options)
         _, protocol = await self.endpoint.connect(factory)
@@ -133,6 +136,8 @@ class TransportDescription:
             raise
         if not protocol.is_open.done() or protocol.is_open.exception() is not None:
             raise ConnectionError(protocol.wasNotCleanReason or "the connection was closed during the handshake")
+        if self.cookies is not None and self.type == "websocket":
+            self.cookies.store(self.url, protocol.http_headers.get("set-cookie"))
         return protocol
 
 

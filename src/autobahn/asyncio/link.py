@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -40,12 +42,45 @@ class Channel(Protocol):
 
 
 def channel_ids(transport: Any) -> dict[str, bytes]:
-    """What authentication can be bound to (RFC 5929): ``tls-unique``, up to TLS 1.2; Python offers nothing later."""
+    """What authentication can be bound to: ``tls-unique`` up to TLS 1.2 (RFC 5929), ``tls-exporter`` (RFC 9266).
+
+    The second one needs an interpreter whose ``ssl`` offers it; CPython 3.11 to 3.14 has the first one only.
+    """
     ssl_object = None if transport is None else transport.get_extra_info("ssl_object")
-    if ssl_object is None or ssl_object.version() == "TLSv1.3":
+    if ssl_object is None:
         return {}
-    data = ssl_object.get_channel_binding("tls-unique")
-    return {} if data is None else {"tls-unique": data}
+    names = {"tls-exporter"} if ssl_object.version() == "TLSv1.3" else {"tls-unique", "tls-exporter"}
+    found = {name: ssl_object.get_channel_binding(name) for name in names.intersection(ssl.CHANNEL_BINDING_TYPES)}
+    return {name: data for name, data in found.items() if data is not None}
+
+
+def peer_certificate(transport: Any) -> dict[str, Any] | None:
+    """What the peer's TLS certificate says, if it was asked for and checked: values that travel.
+
+    Keys: ``sha256`` and ``sha1`` (fingerprints, "AB:CD:..."), ``subject`` and ``issuer`` (by attribute, like
+    ``commonName``), ``subject_alt_names`` (pairs), ``serial``, ``not_before``, ``not_after``.
+    """
+    ssl_object = None if transport is None else transport.get_extra_info("ssl_object")
+    encoded = None if ssl_object is None else ssl_object.getpeercert(True)
+    if (
+        ssl_object is None or encoded is None or not (checked := ssl_object.getpeercert())
+    ):  # empty for a certificate that nobody has checked
+        return None
+
+    return {
+        "sha256": _colons(hashlib.sha256(encoded).hexdigest()),
+        "sha1": _colons(hashlib.sha1(encoded, usedforsecurity=False).hexdigest()),
+        "subject": {name: value for part in checked.get("subject", ()) for name, value in part},
+        "issuer": {name: value for part in checked.get("issuer", ()) for name, value in part},
+        "subject_alt_names": [[kind, str(value)] for kind, value in checked.get("subjectAltName", ())],
+        "serial": checked.get("serialNumber"),
+        "not_before": checked.get("notBefore"),
+        "not_after": checked.get("notAfter"),
+    }
+
+
+def _colons(digits: str) -> str:
+    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2)).upper()
 
 
 class WampLink:

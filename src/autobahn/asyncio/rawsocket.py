@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from autobahn.asyncio.keepalive import KeepAlive
-from autobahn.asyncio.link import WampLink, channel_ids
+from autobahn.asyncio.link import WampLink, channel_ids, peer_certificate
 from autobahn.asyncio.routerlink import RouterLink
 from autobahn.asyncio.transport import Outbox, peer_string
 from autobahn.exception import Disconnected
@@ -293,6 +293,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
             is_server=self.is_server,
             is_secure=secure,
             channel_id=channel_ids(transport),
+            peer_cert=peer_certificate(transport),
         )
 
     # ---- what the connection tells (autobahn.rawsocket.connection.Handler) ---------------------------------------

@@ -157,6 +157,7 @@ class Router:
         _not_secure(url, secure)
         websocket = RouterFactory(core.new_session, url=url)
         websocket.router_path = path
+        websocket.cookies = core.auth.cookies if core.auth is not None else None
         real_port = await self._serve(OnePort(websocket, rawsocket), host, port)
         if host == "unix":
             return url

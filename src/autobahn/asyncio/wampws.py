@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
-from autobahn.asyncio.link import WampLink, channel_ids
+from autobahn.asyncio.link import WampLink, channel_ids, peer_certificate
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.message import Message
 from autobahn.wamp.serializer import default_serializers
 from autobahn.wamp.types import TransportDetails
+from autobahn.websocket.cookies import received_cookie, set_cookie
 from autobahn.websocket.options import ServerOptions
-from autobahn.websocket.types import ConnectionDeny
+from autobahn.websocket.types import ConnectionAccept, ConnectionDeny
 
 __all__ = (
     "WampWebSocketClientFactory",
@@ -39,6 +40,7 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
 
     _link: WampLink | None = None
     _serializer: Any = None
+    _cookie: str | None = None
 
     def onConnect(self, request: Any) -> Any:
         """Choose the first subprotocol of the client that is served here; HTTP 400 when there is none."""
@@ -46,15 +48,27 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
         for name in request.protocols:
             if name in known:
                 self._serializer = known[name]
-                return name
+                return ConnectionAccept(name, self._tracking(request))
         if not self.STRICT_PROTOCOL_NEGOTIATION and "wamp.2.json" in known:
             self._serializer = known["wamp.2.json"]
-            return None
+            return ConnectionAccept(None, self._tracking(request))
         offered = ", ".join(request.protocols) or "none"
         raise ConnectionDeny(
             ConnectionDeny.BAD_REQUEST,
             f"This server only speaks WebSocket subprotocols {', '.join(known)}; offered: {offered}",
         )
+
+    def _tracking(self, request: Any) -> dict[str, str] | None:
+        """The client is known by its cookie; headers that give it one when it has none."""
+        cookies = self.factory.cookies
+        if cookies is None:
+            return None
+        self._cookie = received_cookie(request.headers, cookies.name)
+        if cookies.is_one(self._cookie):
+            return None
+        self._cookie = value = cookies.issue()
+        secure = self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
+        return {"Set-Cookie": set_cookie(cookies.name, value, max_age=cookies.max_age, secure=secure)}
 
     def onOpen(self) -> None:
         self._link = open_link(self)
@@ -89,6 +103,7 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
 
     _link: WampLink | None = None
     _serializer: Any = None
+    _cookie = None
 
     def onConnect(self, response: Any) -> None:
         """Take the serializer the server chose; the connection fails when it chose none that was offered."""
@@ -131,10 +146,12 @@ class WampWebSocketServerFactory(WebSocketServerFactory):
 
     ``factory`` is called without arguments for the session of each connection: a router's ``new_session``, or
     anything that returns a session object. A session object itself may be given for a single connection.
-    ``serializers``: the serializers to speak (default: all), in order of preference.
+    ``serializers``: the serializers to speak (default: all), in order of preference. ``cookies``: a router's
+    `autobahn.router.auth.Cookies`, by which it knows clients again; None sets no cookies.
     """
 
     protocol = WampWebSocketServerProtocol
+    cookies: Any = None
 
     def resetProtocolOptions(self) -> None:
         """All options have their default values; a client that does not read what it is sent is dropped."""
@@ -222,5 +239,8 @@ class WebSocketChannel:
             is_server=protocol.is_server,
             is_secure=secure,
             channel_id=channel_ids(transport),
+            peer_cert=peer_certificate(transport),
+            http_headers_received=getattr(protocol, "http_headers", None),
+            http_cbtid=protocol._cookie,
             websocket_protocol=f"wamp.2.{self._serializer.SERIALIZER_ID}",
         )

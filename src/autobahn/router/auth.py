@@ -1,16 +1,18 @@
 """Authentication at the router: which methods a realm has, and what each of them asks of a client.
 
 ``Router(auth={realm: {method: settings}})``; the realm ``*`` stands for all that are not named. Methods: anonymous,
-ticket, wampcra, scram, wamp-scram, cryptosign. ``settings`` say where principals come from:
+ticket, wampcra, scram, wamp-scram, cryptosign, tls, cookie. ``settings`` say where principals come from:
 
 - ``principals``: a dict by authid, each with ``role`` (or ``roles``) and what the method needs:
   ticket: ``ticket`` or ``ticket_hash`` (see `hash_ticket`); wampcra: ``secret``, and when that is a derived key its
   ``salt``, ``iterations``, ``keylen``; scram: ``salt``, ``stored_key``, ``server_key``, ``kdf``, ``iterations``,
   ``memory`` (`scram.Credential.marshal`) or a plain ``password``; cryptosign: ``authorized_keys`` in hex;
+  tls: ``certificate_sha256``, ``certificate_sha1`` or ``common_name``; cookie: no settings (see `auth_links`);
 - ``file``: the same in a JSON or TOML file;
 - ``authenticator``: a function ``(realm, authid, details)`` or the URI of a procedure, on ``realm`` if given.
 
-The first method in the client's list that the realm has is taken. A client that fails gets
+The first method in the client's list that the realm has and that can judge this client is taken (tls needs a client
+certificate, cookie a known one). A client that fails gets
 ``wamp.error.authentication_denied``, whether it exists or not.
 """
 
@@ -21,7 +23,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from autobahn.router.auth_limits import Attempts, KdfGate
-from autobahn.router.auth_methods import METHODS, Method, Tools, hash_ticket
+from autobahn.router.auth_links import Cookie, Cookies, Tls
+from autobahn.router.auth_methods import METHODS as OTHER_METHODS
+from autobahn.router.auth_methods import Method, Tools, denied, hash_ticket
 from autobahn.router.auth_principals import AUTHENTICATION_DENIED, source_of
 from autobahn.router.login import Login
 from autobahn.router.service import Service
@@ -29,7 +33,9 @@ from autobahn.router.session import NO_MATCHING_AUTH_METHOD, Admission
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.runtime import Runtime
 
-__all__ = ("Authentication", "hash_ticket")
+__all__ = ("Authentication", "Cookies", "hash_ticket")
+
+METHODS: dict[str, type[Method]] = {**OTHER_METHODS, Tls.name: Tls, Cookie.name: Cookie}
 
 AUTHENTICATION_REQUIRED = "wamp.error.authentication_required"
 NO_SUCH_PRINCIPAL = ApplicationError.NO_SUCH_PRINCIPAL
@@ -53,6 +59,7 @@ class Authentication:
         mock_secret: makes the salts of principals that do not exist; give one to keep them stable over restarts.
         attempts: the limits on failures.
         kdf_workers: how many key derivations run at a time.
+        cookies: how clients are known again by a cookie, for realms with the method ``cookie``.
     """
 
     def __init__(
@@ -64,10 +71,15 @@ class Authentication:
         mock_secret: bytes | None = None,
         attempts: Attempts | None = None,
         kdf_workers: int = 2,
+        cookies: Cookies | None = None,
     ) -> None:
         self.tell_unknown = tell_unknown
         self._attempts = attempts if attempts is not None else Attempts()
-        self._tools = Tools(KdfGate(lambda: router.runtime, kdf_workers), mock_secret or secrets.token_bytes(32))
+        if any(Cookie.name in methods for methods in config.values()):
+            cookies = cookies if cookies is not None else Cookies()
+        self.cookies = cookies  # what a WebSocket server factory needs, if it is to set cookies
+        gate = KdfGate(lambda: router.runtime, kdf_workers)
+        self._tools = Tools(gate, mock_secret or secrets.token_bytes(32), cookies)
         self._realms = {realm: self._methods(realm, methods, router) for realm, methods in config.items()}
 
     def _methods(self, realm: str, methods: Any, router: AuthRouter) -> dict[str, Method]:
@@ -80,7 +92,7 @@ class Authentication:
             settings = {} if settings is True else settings
             if not isinstance(settings, Mapping):
                 raise ValueError(f'expected a dict for "{name}" of the realm {realm!r}, got {type(settings).__name__}')
-            needs_source = name != "anonymous" or "authenticator" in settings
+            needs_source = name not in {"anonymous", "cookie"} or "authenticator" in settings
             source = source_of(settings, name, router.service) if needs_source else None
             made[name] = METHODS[name](settings, source, self._tools)
         return made
@@ -95,15 +107,15 @@ class Authentication:
             raise ApplicationError(
                 AUTHENTICATION_REQUIRED, f"expected one of the methods {', '.join(methods)}, got none"
             )
-        for name in offered or ["anonymous"]:
-            if name in methods:
-                break
-        else:
+        known = [methods[name] for name in offered or ["anonymous"] if name in methods]
+        if not known:
             raise ApplicationError(
                 NO_MATCHING_AUTH_METHOD,
                 f"expected one of the methods {', '.join(methods)}, got {', '.join(offered):.200}",
             )
-        method = methods[name]
+        method = next((method for method in known if method.applies(login)), None)
+        if method is None:
+            raise denied()
         if method.is_open:
             return method.admit_at_once(login)
         self._attempts.check(login.host, login.authid or "")
@@ -121,4 +133,12 @@ class Authentication:
                 raise ApplicationError(AUTHENTICATION_DENIED, *exc.args, **exc.kwargs) from None
             raise
         self._attempts.succeeded(*key)
+        if self.cookies is not None and Cookie.name in (self._realms.get(login.realm) or self._realms.get("*") or ()):
+            self.cookies.remember(getattr(login.transport, "http_cbtid", None), login.realm, admission)
         return admission
+
+    def logged_out(self, transport: Any, realm: str) -> None:
+        """The client behind ``transport`` is not known again by its cookie."""
+        details = getattr(transport, "transport_details", None)
+        if self.cookies is not None:
+            self.cookies.forget(getattr(details, "http_cbtid", None), realm)

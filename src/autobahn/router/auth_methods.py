@@ -38,6 +38,7 @@ class Tools:
 
     gate: KdfGate
     mock_secret: bytes
+    cookies: Any = None  # `auth_links.Cookies`, when a realm has the method "cookie"
 
     def mock(self, authid: str, length: int) -> bytes:
         """Octets that look random and are always the same for ``authid``."""
@@ -69,6 +70,10 @@ class Method:
 
     def check(self, principal: Principal) -> None:
         """ValueError when the credentials are none for this method."""
+
+    def applies(self, login: Login) -> bool:
+        """Whether the method can judge this client at all; otherwise the next one that it offers is taken."""
+        return True
 
     def admit_at_once(self, login: Login) -> Any:
         """The admission, for an open method."""
@@ -132,7 +137,7 @@ class Ticket(Method):
             raise ValueError("expected either ticket or ticket_hash, got none or both")
         if stored is not None:
             parse_hash(stored)
-        elif not all(isinstance(ticket, str) and ticket for ticket in _listed(tickets)):
+        elif not all(isinstance(ticket, str) and ticket for ticket in listed(tickets)):
             raise ValueError("expected a text as ticket")
 
     async def admit(self, login: Login) -> Admission:
@@ -146,7 +151,7 @@ class Ticket(Method):
             is_right = await self.tools.gate.run(lambda: is_hash_of(stored, shown))
         else:
             digest = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()
-            tickets = _listed(model.credentials.get("ticket") or "")
+            tickets = listed(model.credentials.get("ticket") or "")
             # every one is looked at, so that the time does not tell which
             checks = [hmac.compare_digest(digest, hashlib.sha256(t.encode()).digest()) for t in tickets]
             is_right = any(checks)
@@ -159,7 +164,8 @@ def _has_ticket(principal: Principal) -> bool:
     return "ticket" in principal.credentials or "ticket_hash" in principal.credentials
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """``value`` as a list, if it is not one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -418,7 +424,7 @@ def authorized(principal: Principal) -> list[bytes]:
     keys = principal.credentials.get("authorized_keys", principal.credentials.get("pubkey"))
     if not keys:
         raise ValueError("expected authorized_keys in hex, got none")
-    return [parse_hex(key, "authorized_keys") for key in _listed(keys)]
+    return [parse_hex(key, "authorized_keys") for key in listed(keys)]
 
 
 METHODS: dict[str, type[Method]] = {cls.name: cls for cls in (Anonymous, Ticket, WampCra, Scram, WampScram, Cryptosign)}

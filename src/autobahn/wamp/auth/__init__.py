@@ -20,7 +20,14 @@ from autobahn.wamp.auth.helpers import (
     pbkdf2,
 )
 from autobahn.wamp.auth.keyed import AuthCryptoSign, AuthCryptoSignProxy
-from autobahn.wamp.auth.methods import AuthAnonymous, AuthAnonymousProxy, AuthTicket, AuthWampCra
+from autobahn.wamp.auth.methods import (
+    AuthAnonymous,
+    AuthAnonymousProxy,
+    AuthCookie,
+    AuthTicket,
+    AuthTls,
+    AuthWampCra,
+)
 from autobahn.wamp.auth.password import AuthScram, AuthWampScram
 
 __all__ = (
@@ -45,7 +52,7 @@ AUTHENTICATORS: dict[str, type[Authenticator]] = {
     cls.name: cls
     for cls in (
         AuthAnonymous, AuthAnonymousProxy, AuthTicket, AuthWampCra, AuthScram, AuthWampScram, AuthCryptoSign,
-        AuthCryptoSignProxy,
+        AuthCryptoSignProxy, AuthTls, AuthCookie,
     )
 }  # fmt: skip
 
@@ -54,7 +61,7 @@ def create_authenticator(name: str, **kwargs: Any) -> Authenticator:
     """The authenticator for the method ``name``; raises ``ValueError`` on what is unknown or missing.
 
     Methods: anonymous, anonymous-proxy, ticket, wampcra, scram (autobahn's and crossbar's dialect), wamp-scram (the
-    specification's), cryptosign, cryptosign-proxy.
+    specification's), cryptosign, cryptosign-proxy, tls, cookie.
     """
     cls = AUTHENTICATORS.get(name)
     if cls is None:

@@ -1,4 +1,4 @@
-"""Authenticators without machinery of their own: anonymous, ticket, wampcra."""
+"""Authenticators without machinery of their own: anonymous, tls, cookie, ticket, wampcra."""
 
 from __future__ import annotations
 
@@ -28,6 +28,31 @@ class AuthAnonymousProxy(AuthAnonymous):
     """No authentication, for a proxy session."""
 
     name = "anonymous-proxy"
+
+
+class AuthTls(Authenticator):
+    """Our certificate of the TLS connection says who we are; it is part of the transport's ``ssl.SSLContext``."""
+
+    name = "tls"
+    OPTIONAL = frozenset({"authid", "authrole", "authextra"})
+
+    def on_challenge(self, session: Any, challenge: Any) -> Any:
+        """Never answered: TLS has proved all there is to prove."""
+        raise RuntimeError('expected no challenge for authentication method "tls", got one')
+
+
+class AuthCookie(Authenticator):
+    """A cookie of an earlier connection says who we are; offer another method beside it for the first time.
+
+    ``jar``: a `autobahn.websocket.cookies.CookieJar` to keep cookies in; default: one of the component's own.
+    """
+
+    name = "cookie"
+    OPTIONAL = frozenset({"authid", "authrole", "authextra", "jar"})
+
+    def on_challenge(self, session: Any, challenge: Any) -> Any:
+        """Never answered: the cookie went with the WebSocket handshake."""
+        raise RuntimeError('expected no challenge for authentication method "cookie", got one')
 
 
 class AuthTicket(Authenticator):
