@@ -25,6 +25,7 @@ OPTIONS = {
     "maxFramePayloadSize": LIMIT,
     "maxMessagePayloadSize": LIMIT,
     "openHandshakeTimeout": 10,
+    "autoPingInterval": 0,  # on a slow machine a case may last longer than the interval, and a ping then fails it
 }
 
 
