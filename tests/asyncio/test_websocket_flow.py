@@ -80,6 +80,32 @@ async def test_a_tight_sender_stays_below_the_cap(size, loop_name):
         assert await client.messages.get() == (b"on", False)
 
 
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 16 * MIB),
+        ({"maxMessagePayloadSize": MIB}, 16 * MIB),
+        ({"maxMessagePayloadSize": 0}, 16 * MIB),
+        ({"maxMessagePayloadSize": 40 * MIB}, 40 * MIB),
+        ({"maxMessagePayloadSize": 40 * MIB, "maxSendBuffer": 5}, 5),
+        ({"maxSendBuffer": 0}, 0),
+    ],
+)
+async def test_the_cap_unless_it_is_set(options, limit):
+    async with World(Marks, **options) as world:
+        assert world.factory.maxSendBuffer == limit
+        await world.open()
+        assert world.server.maxSendBuffer == limit
+
+
+async def test_the_default_cap(loop_name):
+    async with World(Marks) as world:
+        _, server = await stalled(world)
+        with pytest.raises(BufferFullError, match="expected at most 16777216 octets waiting"):
+            for _ in range(100):
+                server.sendMessage(bytes(MIB), True)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_sender_that_never_gives_a_turn(compressed, loop_name):
     options = {"perMessageCompressionAccept": accept} if compressed else {}

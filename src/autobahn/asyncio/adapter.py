@@ -306,7 +306,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         assert connection is not None
         if connection.writer.size >= FLUSH_SIZE:
             outbox.flush()
-        cap = connection.options.maxSendBuffer
+        cap = connection.options.send_buffer_limit
         waiting = outbox.waiting if cap else 0
         if not waiting or waiting + size <= cap:
             return True

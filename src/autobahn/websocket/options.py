@@ -16,6 +16,8 @@ O = TypeVar("O", bound="Options")  # noqa: E741
 
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 """Default limit of a message in octets, after inflation."""
+MIN_SEND_BUFFER = 16 * 1024 * 1024
+"""What `maxSendBuffer` is at least when it is not set."""
 
 _FLAGS = frozenset(
     {
@@ -45,7 +47,6 @@ _COUNTS = frozenset(
         "maxHandshakeHeaders",
         "sendHighWater",
         "sendLowWater",
-        "maxSendBuffer",
     }
 )
 _SECONDS = frozenset(
@@ -87,8 +88,9 @@ class Options:
     """Octets waiting to be sent at which `drain` begins to wait and `onHighWater` is called."""
     sendLowWater: int = 16 * 1024
     """Octets waiting to be sent at which `drain` returns and `onLowWater` is called."""
-    maxSendBuffer: int = 64 * 1024 * 1024
-    """Octets that may wait to be sent; the message that would go beyond meets `sendPolicy`, unless nothing waits."""
+    maxSendBuffer: int | None = None
+    """Octets that may wait to be sent; the message that would go beyond meets `sendPolicy`, unless nothing waits.
+    Unless set: as much as a peer may make us hold by what it sends, `maxMessagePayloadSize`, and 16 MiB at least."""
     sendPolicy: str = "exception"
     """"exception": `BufferFullError` at the caller; "close": the connection fails with 1008; "drop": not sent."""
     maxConcurrentHandlers: int = 1
@@ -120,7 +122,12 @@ class Options:
 
     def value(self, name: str) -> Any:
         """The value in force of an option."""
-        return getattr(self, name)
+        return self.send_buffer_limit if name == "maxSendBuffer" else getattr(self, name)
+
+    @property
+    def send_buffer_limit(self) -> int:
+        """What `maxSendBuffer` comes to."""
+        return max(MIN_SEND_BUFFER, self.maxMessagePayloadSize) if self.maxSendBuffer is None else self.maxSendBuffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +149,7 @@ class ServerOptions(Options):
 
     def value(self, name: str) -> Any:
         """The value in force of an option."""
-        return self.null_origin_allowed if name == "allowNullOrigin" else getattr(self, name)
+        return self.null_origin_allowed if name == "allowNullOrigin" else Options.value(self, name)
 
     @property
     def null_origin_allowed(self) -> bool:
@@ -171,10 +178,7 @@ def _check(name: str, value: Any) -> None:
         if not isinstance(value, bool):
             raise TypeError(f"expected {name} of type bool, got {type(value).__name__}")
     elif name in _COUNTS:
-        if not _is_int(value):
-            raise TypeError(f"expected {name} of type int, got {type(value).__name__}")
-        if value < 0:
-            raise ValueError(f"expected {name} to be 0 or more, got {value}")
+        _check_count(name, value)
     elif name in _SECONDS:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise TypeError(f"expected {name} as number of seconds, got {type(value).__name__}")
@@ -186,6 +190,13 @@ def _check(name: str, value: Any) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not _is_int(value):
+        raise TypeError(f"expected {name} of type int, got {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"expected {name} to be 0 or more, got {value}")
 
 
 def _check_ping_size(name: str, value: Any) -> None:
@@ -257,6 +268,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "perMessageCompressionOffers": _check_offers,
     "allowNullOrigin": _check_null_origin,
     "allowedOrigins": _check_origins,
+    "maxSendBuffer": lambda name, value: None if value is None else _check_count(name, value),
     "maxConcurrentHandlers": _check_positive,
     "maxReceiveQueue": _check_positive,
     "maxReceiveQueueSize": _check_positive,
