@@ -28,7 +28,7 @@ PUBLIC = {
         WampWebSocketServerProtocol parseSubprotocolIdentifier""",
     "autobahn.cli": "main",
     "autobahn": "WebSocket __version__ connect serve version",
-    "autobahn.exception": """BufferFullError ConnectFailed ConnectTimeout ConnectionClosed ConnectionClosedError
+    "autobahn.exception": """BufferFullError ComponentFailed ConnectFailed ConnectTimeout ConnectionClosed ConnectionClosedError
         ConnectionClosedOK
         Disconnected InvalidHandshake InvalidStatus InvalidURI PayloadCorruptError PayloadExceededError ProxyError""",
     "autobahn.wamp": """ApplicationError CallDetails CallOptions CallResult CloseDetails ComponentConfig Error

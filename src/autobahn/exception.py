@@ -9,6 +9,7 @@ Disconnected (RuntimeError)         the call needs an open connection
 └── ConnectionClosed                says how the connection ended, at both ends
     ├── ConnectionClosedOK          in order: 1000, 1001 or no code, closing handshake done
     └── ConnectionClosedError       every other end
+ComponentFailed (RuntimeError)      a `Component` has given all its transports up
 InvalidURI (ValueError)             not a URL that can be connected to
 PayloadExceededError, PayloadCorruptError (RuntimeError)
 BufferFullError (RuntimeError)      the peer reads too slowly and too much waits to be sent
@@ -16,11 +17,12 @@ BufferFullError (RuntimeError)      the peer reads too slowly and too much waits
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = (
     "BufferFullError",
+    "ComponentFailed",
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -57,6 +59,19 @@ class BufferFullError(RuntimeError):
     def __init__(self, message: str, connection: Any = None) -> None:
         super().__init__(message)
         self.connection = connection
+
+
+class ComponentFailed(RuntimeError):
+    """A component has given up: no transport is left to be tried.
+
+    `failures`: (url, exception) for every transport that was tried, what it failed with last. The last of all is
+    `__cause__`, too.
+    """
+
+    def __init__(self, failures: Sequence[tuple[str, Exception]] = ()) -> None:
+        super().__init__("Component failed: Exhausted all transport connect attempts")
+        self.failures = tuple(failures)
+        self.__cause__ = failures[-1][1] if failures else None
 
 
 class InvalidURI(ValueError):

@@ -18,6 +18,7 @@ from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.factory import IDENT, WebSocketClientFactory
 from autobahn.asyncio.joining import Joining, close_session
 from autobahn.asyncio.managed import Managed
+from autobahn.asyncio.refused import handshake_failure
 from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamClientProtocol, WebSocket
 from autobahn.asyncio.wamp import Session
 from autobahn.asyncio.wampws import WampWebSocketClientFactory
@@ -25,13 +26,11 @@ from autobahn.exception import (
     ConnectFailed,
     ConnectionClosed,
     ConnectTimeout,
-    InvalidHandshake,
     InvalidStatus,
     InvalidURI,
 )
 from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.types import ComponentConfig
-from autobahn.websocket import http
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateResponse,
@@ -319,24 +318,8 @@ class Opening:
             protocol.dropConnection(abort=True)
             raise
         if protocol.is_open.exception() is not None:
-            raise self._refused(protocol)
+            raise handshake_failure(protocol, **self._where())
         return protocol
-
-    def _refused(self, protocol: Any) -> InvalidHandshake:
-        """Why the opening handshake failed."""
-        connection = protocol._ws_connection
-        reason = connection.not_clean_reason or "the opening handshake failed"
-        refusal = connection.refusal
-        if refusal is None:
-            return InvalidHandshake(reason, **self._where())
-        return InvalidStatus(
-            f"the server answered with HTTP status {refusal.status}",
-            status=refusal.status,
-            reason=refusal.reason,
-            headers=http.joined(refusal.headers),
-            body=connection.refusal_body,
-            **self._where(),
-        )
 
 
 class StreamClientFactory(WebSocketClientFactory):

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import random
+import math
 import socket
 import ssl as ssl_module
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
+from autobahn.asyncio.refused import handshake_failure
+from autobahn.asyncio.retry import Retry
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.exception import ConnectTimeout
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.serializer import SERID_TO_SER
+from autobahn.wamp.session import settle
 from autobahn.websocket.cookies import CookieJar, with_cookies
 from autobahn.websocket.proxy import Proxy, parse_proxy
 from autobahn.websocket.util import parse_url
@@ -26,6 +30,8 @@ from autobahn.websocket.util import parse_url
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 DEFAULT_SERIALIZERS = ("cbor", "json")
 DEFAULT_RAWSOCKET_SERIALIZER = "cbor"
+PING_INTERVAL = 20.0
+PING_TIMEOUT = 20.0
 
 _TRANSPORT_KEYS = {
     "type", "url", "endpoint", "serializers", "serializer", "options", "proxy", "headers", "max_retries",
@@ -52,9 +58,9 @@ class Endpoint:
     version: int = 0
     proxy: Proxy | None = None
 
-    async def connect(self, factory: Callable[[], asyncio.BaseProtocol]) -> tuple[Any, Any]:
-        """Open the connection within ``timeout`` seconds; OSError, ssl.SSLError or TimeoutError otherwise."""
-        dialer = Dialer(
+    def dialer(self) -> Dialer:
+        """For one attempt; it knows afterwards how far that came."""
+        return Dialer(
             host=self.host,
             port=self.port,
             path=self.path if self.type == "unix" else None,
@@ -63,40 +69,24 @@ class Endpoint:
             proxy=self.proxy,
             family={4: socket.AF_INET, 6: socket.AF_INET6}.get(self.version, 0),
         )
-        async with asyncio.timeout(self.timeout):
-            return await dialer.connect(factory)
+
+    async def connect(
+        self, factory: Callable[[], asyncio.BaseProtocol], dialer: Dialer | None = None
+    ) -> tuple[Any, Any]:
+        """Open the connection within ``timeout`` seconds: OSError, which ssl.SSLError and ConnectTimeout are, too."""
+        dialer = dialer or self.dialer()
+        try:
+            async with asyncio.timeout(self.timeout) as scope:
+                return await dialer.connect(factory)
+        except TimeoutError:
+            if not scope.expired():
+                raise  # of the system
+            raise ConnectTimeout(
+                f"no connection to {self} after {self.timeout:g} s", peer=dialer.peer, phase=dialer.phase
+            ) from None
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.type == "unix" else f"{self.host}:{self.port}"
-
-
-@dataclasses.dataclass(slots=True)
-class Retry:
-    """When to try a transport again: the first attempt at once, later ones after a growing, jittered delay.
-
-    Delays are drawn uniformly from zero to the current bound ("full jitter"), so that clients that lost one router
-    do not come back together. With ``retry_delay_jitter`` given, they are normally distributed around the bound
-    with that relative deviation instead.
-    """
-
-    max_retries: int = -1
-    initial_retry_delay: float = 1.5
-    retry_delay_growth: float = 1.5
-    retry_delay_jitter: float | None = None
-    max_retry_delay: float = 300.0
-
-    def delays(self, rng: random.Random) -> Iterator[float]:
-        """Seconds to wait before each attempt; ends when no retry is left."""
-        yield 0.0
-        bound = min(self.initial_retry_delay, self.max_retry_delay)
-        retries = 0
-        while self.max_retries < 0 or retries < self.max_retries:
-            if self.retry_delay_jitter is None:
-                yield rng.uniform(0.0, bound)
-            else:
-                yield min(max(0.0, rng.gauss(bound, bound * self.retry_delay_jitter)), self.max_retry_delay)
-            bound = min(bound * self.retry_delay_growth, self.max_retry_delay)
-            retries += 1
 
 
 @dataclasses.dataclass(slots=True)
@@ -108,34 +98,36 @@ class TransportDescription:
     type: str = "websocket"
     serializers: tuple[str, ...] = DEFAULT_SERIALIZERS
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    headers: Any = dataclasses.field(default_factory=dict)
     retry: Retry = dataclasses.field(default_factory=Retry)
     cookies: CookieJar | None = None
 
-    async def connect(self, session_factory: Callable[[], Any]) -> Any:
+    async def connect(self, session_factory: Callable[[], Any], dialer: Dialer | None = None) -> Any:
         """Connect, and return the protocol once it is open and drives the session.
 
-        OSError, ssl.SSLError or TimeoutError when the server cannot be reached; ConnectionError when it refuses the
-        handshake of WebSocket or RawSocket.
+        OSError when the server cannot be reached: ssl.SSLError, ConnectTimeout, ProxyError are kinds of it;
+        InvalidHandshake, or InvalidStatus, when it refuses the handshake of WebSocket or RawSocket.
         """
         serializers = [SERID_TO_SER[name]() for name in self.serializers]
         factory: Any
         if self.type == "rawsocket":
             factory = WampRawSocketClientFactory(session_factory, serializers[0])
         else:
-            headers = with_cookies(self.headers, self.cookies, self.url)
+            headers = await settle(self.headers() if callable(self.headers) else self.headers)
+            headers = with_cookies(headers, self.cookies, self.url)
             factory = WampWebSocketClientFactory(
                 session_factory, url=self.url, serializers=serializers, headers=headers or None
             )
         factory.setProtocolOptions(**self.options)
-        _, protocol = await self.endpoint.connect(factory)
+        _, protocol = await self.endpoint.connect(factory, dialer)
         try:
             await asyncio.wait({protocol.is_open, protocol.is_closed}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             protocol.dropConnection(abort=True)
+            await asyncio.wait({protocol.is_closed}, timeout=1.0)
             raise
         if not protocol.is_open.done() or protocol.is_open.exception() is not None:
-            raise ConnectionError(protocol.wasNotCleanReason or "the connection was closed during the handshake")
+            raise handshake_failure(protocol, url=self.url, peer=protocol.peer, phase="handshake")
         if self.cookies is not None and self.type == "websocket":
             self.cookies.store(self.url, protocol.http_headers.get("set-cookie"))
         return protocol
@@ -166,6 +158,8 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
     kind = item.get("type", "rawsocket" if is_rawsocket_url else "websocket")
     if kind == "rawsocket":
         return _parse_rawsocket(where, item, url)
+    if item.get("serializer") is not None:
+        raise ValueError(f"{where}: expected 'serializers' (a list) for type 'websocket', got 'serializer'")
     if kind != "websocket":
         raise ValueError(f"{where}: expected type 'websocket' or 'rawsocket', got {kind!r}")
     if not isinstance(url, str):
@@ -181,13 +175,13 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
         endpoint=endpoint,
         serializers=_parse_serializers(where, item.get("serializers")),
         options=_parse_options(where, item.get("options"), WampWebSocketClientFactory(lambda: None)),
-        headers=dict(_typed(where, "headers", item.get("headers") or {}, Mapping)),
+        headers=_parse_headers(where, item.get("headers")),
         retry=_parse_retry(where, item),
     )
 
 
 def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> TransportDescription:
-    for key in ("proxy", "headers", "serializers"):
+    for key in ("headers", "serializers"):
         if item.get(key):
             hint = ", use 'serializer'" if key == "serializers" else ""
             raise ValueError(f"{where}: expected no {key!r} for type 'rawsocket', got {item[key]!r}{hint}")
@@ -201,6 +195,7 @@ def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> Transport
         except ValueError as exc:
             raise ValueError(f"{where}: {exc}") from None
     endpoint = _parse_endpoint(where, item.get("endpoint"), secure, host, port)
+    endpoint.proxy = _parse_proxy(where, item.get("proxy"), endpoint)
     name = item.get("serializer") or DEFAULT_RAWSOCKET_SERIALIZER
     if not isinstance(name, str) or name not in SERID_TO_SER:
         raise ValueError(f"{where}: expected 'serializer' out of {', '.join(SERID_TO_SER)}, got {name!r}")
@@ -230,10 +225,14 @@ def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | 
     _typed(where, "endpoint", item, Mapping)
     _known(where, item, _ENDPOINT_KEYS)
     tls, name = _parse_tls(where, item.get("tls", secure or None))
+    if secure and not tls:
+        raise ValueError(f"{where}: expected 'tls' for a wss:// or rss:// URL, got {item['tls']!r}")
     timeout = _number(where, "timeout", item.get("timeout", 10), 0)
     version = item.get("version", 0)
     if version not in (0, 4, 6) or isinstance(version, bool):
         raise ValueError(f"{where}: expected 'version' 4 or 6, got {version!r}")
+    if item.get("type") != "tcp" and version:
+        raise ValueError(f"{where}: expected 'version' for type 'tcp' only, got {version!r}")
     kind = item.get("type")
     if kind == "unix":
         if "host" in item or "port" in item:
@@ -246,6 +245,8 @@ def _parse_endpoint(where: str, item: Any, secure: bool, host: str, port: int | 
         raise ValueError(f"{where}: expected 'host' and 'port' for type 'tcp', got 'path'")
     tcp_host = _typed(where, "host", item.get("host"), str)
     tcp_port = _typed(where, "port", item.get("port"), int)
+    if not 0 < tcp_port < 65536:
+        raise ValueError(f"{where}: expected 'port' from 1 to 65535, got {tcp_port}")
     return Endpoint(
         "tcp", tcp_host, tcp_port, ssl=tls, server_hostname=name or tcp_host, timeout=timeout, version=version
     )
@@ -270,8 +271,20 @@ def _parse_tls(where: str, tls: Any) -> tuple[bool | ssl_module.SSLContext | Non
         return tls, None
     if not isinstance(tls, Mapping):
         raise ValueError(f"{where}: expected 'tls' as bool, ssl.SSLContext or dict, got {type(tls).__name__}")
-    _known(f"{where}, tls", tls, _TLS_KEYS)
-    return ssl_module.create_default_context(cafile=tls.get("trust_root")), tls.get("hostname")
+    where = f"{where}, tls"
+    _known(where, tls, _TLS_KEYS)
+    for key, value in tls.items():
+        if value is not None:
+            _typed(where, key, value, str)
+    context = client_context()
+    if tls.get("trust_root") is not None:
+        context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_CLIENT)
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_verify_locations(cafile=tls["trust_root"])
+        except OSError as exc:
+            raise ValueError(f"{where}: expected 'trust_root' as a file of CA certificates, got {exc}") from None
+    return context, tls.get("hostname")
 
 
 def _parse_serializers(where: str, names: Any) -> tuple[str, ...]:
@@ -286,12 +299,26 @@ def _parse_serializers(where: str, names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _parse_headers(where: str, headers: Any) -> Any:
+    """A dict of str (or lists of str, for several lines), or a callable that gives one."""
+    if headers is None or callable(headers):
+        return headers or {}
+    for name, value in _typed(where, "headers", headers, Mapping).items():
+        lines = value if isinstance(value, list | tuple) else [value]
+        if not isinstance(name, str) or not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"{where}: expected 'headers' as a dict of str, got {name!r}: {value!r}")
+    return dict(headers)
+
+
 def _parse_options(where: str, options: Any, factory: Any) -> dict[str, Any]:
-    """Protocol options in camelCase; snake_case names are accepted. ``factory`` knows the names and the types."""
+    """Protocol options in camelCase; snake_case names are accepted. ``factory`` knows the names and the types.
+
+    A component pings by itself: it has to notice that its router is gone, even when it has nothing to say.
+    """
+    camel: dict[str, Any] = {"autoPingInterval": PING_INTERVAL, "autoPingTimeout": PING_TIMEOUT}
     if options is None:
-        return {}
+        return camel
     _typed(where, "options", options, Mapping)
-    camel = {}
     for key, value in options.items():
         head, *rest = str(key).split("_")
         camel[head + "".join(part.capitalize() for part in rest)] = value
@@ -329,6 +356,6 @@ def _typed(where: str, key: str, value: Any, kind: type) -> Any:
 
 
 def _number(where: str, key: str, value: Any, minimum: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value < math.inf:
         raise ValueError(f"{where}: expected {key!r} as a number >= {minimum}, got {value!r}")
     return value

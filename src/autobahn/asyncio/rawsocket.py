@@ -76,6 +76,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
     max_length = MAX_LENGTH
     max_length_send = MAX_LENGTH
     wasNotCleanReason: str | None = None
+    closedByMe = False
 
     _loop: asyncio.AbstractEventLoop
     _outbox: Outbox
@@ -278,6 +279,7 @@ class WampRawSocketProtocol(asyncio.Protocol):
                 self._outbox.abort()
         elif self._state is not State.CLOSED:
             if code == 1000:
+                self.closedByMe = True
                 self._end()
             else:  # the link has logged it
                 self._fail(reason or f"code {code}")

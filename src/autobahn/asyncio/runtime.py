@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -31,11 +33,12 @@ class CancellableFuture(asyncio.Future[Any]):
 class AsyncioRuntime:
     """Runs the coroutines of one session (or component) and remembers which tasks are its own."""
 
-    __slots__ = ("_tasks", "loop")
+    __slots__ = ("_pool", "_tasks", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop if loop is not None else asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     def create_future(self, on_cancel: Callable[[], None] | None = None) -> asyncio.Future[Any]:
         """A pending future; ``on_cancel`` is called when its waiter cancels it."""
@@ -63,6 +66,10 @@ class AsyncioRuntime:
         if not task.cancelled() and task.exception() is not None:
             self.report(f"While running {task.get_name()}", task.exception())
 
+    def owns(self, task: asyncio.Task[Any]) -> bool:
+        """Whether ``task`` was started here and still runs."""
+        return task in self._tasks
+
     def gather(self, *awaitables: Awaitable[Any], return_exceptions: bool = False) -> asyncio.Future[list[Any]]:
         """A future of all results in order."""
         return asyncio.gather(*awaitables, return_exceptions=return_exceptions)
@@ -74,6 +81,26 @@ class AsyncioRuntime:
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
         """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
         return self.loop.call_later(delay, callback, *args)
+
+    def call_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call ``callback`` in a turn of the loop; from any thread. RuntimeError when the loop is closed."""
+        self.loop.call_soon_threadsafe(callback, *args)
+
+    def run_in_pool(self, fn: Callable[[], Any], threads: int) -> asyncio.Future[Any]:
+        """Run ``fn`` in a thread of our own pool of at most ``threads``; a future of its result.
+
+        ``fn`` sees the context variables of the caller. Cancelling the future takes a function that has not begun off
+        the queue; one that runs goes on, and nobody gets its result.
+        """
+        if self._pool is None:
+            self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="autobahn-endpoint")
+        return self.loop.run_in_executor(self._pool, contextvars.copy_context().run, fn)
+
+    def close_pool(self) -> None:
+        """Nothing waits for a thread any more; threads at work end with their function."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def run_blocking(self, fn: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run ``fn`` in a thread of the loop's executor; a future of its result."""
