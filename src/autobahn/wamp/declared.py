@@ -11,6 +11,8 @@ from functools import wraps
 from typing import Any
 
 from autobahn.wamp.exception import TypeCheckError
+from autobahn.wamp.typed import converting
+from autobahn.wamp.uri import CheckTypes
 
 
 @dataclasses.dataclass(slots=True)
@@ -25,7 +27,7 @@ class Endpoint:
     name: str
 
 
-def endpoint_of(fn: Any, uri: str | None, options: Any, check_types: bool | None, options_class: type) -> Endpoint:
+def endpoint_of(fn: Any, uri: str | None, options: Any, check_types: CheckTypes, options_class: type) -> Endpoint:
     """``fn`` under ``uri``; a URI and options given by its decorator serve when the arguments are None."""
     patterns = getattr(fn, "_wampuris", None)
     if uri is None and patterns:
@@ -34,7 +36,7 @@ def endpoint_of(fn: Any, uri: str | None, options: Any, check_types: bool | None
 
 
 def declared_endpoints(
-    obj: Any, target: str, options: Any, check_types: bool | None, options_class: type
+    obj: Any, target: str, options: Any, check_types: CheckTypes, options_class: type
 ) -> list[Endpoint]:
     """All methods of ``obj`` decorated for ``target`` ("procedure" or "topic"), bound to it, in name order."""
     found = []
@@ -46,7 +48,7 @@ def declared_endpoints(
     return found
 
 
-def _from_pattern(fn: Any, pattern: Any, options: Any, check_types: bool | None, options_class: type) -> Endpoint:
+def _from_pattern(fn: Any, pattern: Any, options: Any, check_types: CheckTypes, options_class: type) -> Endpoint:
     options = pattern.options or options
     if options is None and pattern.match_policy != "exact":
         options = options_class(match=pattern.match_policy)
@@ -55,10 +57,15 @@ def _from_pattern(fn: Any, pattern: Any, options: Any, check_types: bool | None,
     return _endpoint(fn, pattern.wire_uri(), options, check_types)
 
 
-def _endpoint(fn: Any, uri: str | None, options: Any, check_types: bool | None) -> Endpoint:
+def _endpoint(fn: Any, uri: str | None, options: Any, check_types: CheckTypes) -> Endpoint:
     name = getattr(fn, "__qualname__", None) or repr(fn)
     details_arg = getattr(options, "details_arg", None)
-    function = checked(fn) if check_types else fn
+    if check_types == "convert":
+        function = converting(fn, () if details_arg is None else (details_arg,))
+    elif check_types in (None, False, True):
+        function = checked(fn) if check_types else fn
+    else:
+        raise ValueError(f'expected check_types True, False, None or "convert", got {check_types!r}')
     return Endpoint(uri, function, options, getattr(options, "match", None) or "exact", details_arg, name)
 
 

@@ -10,7 +10,7 @@ from autobahn.wamp.declared import Endpoint, declared_endpoints, endpoint_of
 from autobahn.wamp.exception import ApplicationError, InvalidUriError, ProtocolError, TransportLost
 from autobahn.wamp.request import Publication, Subscription
 from autobahn.wamp.types import EventDetails, PublishOptions, SubscribeOptions
-from autobahn.wamp.uri import require_uri
+from autobahn.wamp.uri import CheckTypes, require_uri
 
 _NO_OPTIONS: dict[str, Any] = {}
 
@@ -66,7 +66,7 @@ class PubSub:
 
     # ---- subscriber --------------------------------------------------------------------------------------
 
-    def subscribe(self, target: Any, topic: str | None, options: Any, check: bool | None) -> Any:
+    def subscribe(self, target: Any, topic: str | None, options: Any, check: CheckTypes) -> Any:
         session = self._session
         if options is not None and not isinstance(options, SubscribeOptions):
             raise TypeError(f"expected options of type SubscribeOptions, got {type(options).__name__}")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from autobahn.wamp.message import Message
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails, TransportDetails
+from autobahn.wamp.uri import CheckTypes
 
 __all__ = (
     "IAuthenticator",
@@ -249,7 +250,7 @@ class ISession(abc.ABC):
         procedure: str | None = None,
         options: Any = None,
         prefix: str | None = None,
-        check_types: bool | None = None,
+        check_types: CheckTypes = None,
     ) -> Any:
         """A future of the ``Registration``, or of a list for an object."""
 
@@ -259,6 +260,6 @@ class ISession(abc.ABC):
 
     @abc.abstractmethod
     def subscribe(
-        self, handler: Any, topic: str | None = None, options: Any = None, check_types: bool | None = None
+        self, handler: Any, topic: str | None = None, options: Any = None, check_types: CheckTypes = None
     ) -> Any:
         """A future of the ``Subscription``, or of a list for an object."""

@@ -1,8 +1,8 @@
 """The client end of a WAMP session, without I/O.
 
 `ClientSession` joins and leaves a realm over a transport it is given, keeps the one book of pending requests, and
-runs the user's lifecycle callbacks in their documented order. Calls and events live in `calls.Rpc` and
-`events.PubSub`; messages reach them through one table keyed by message code.
+runs the user's lifecycle callbacks in their documented order. Calls, registrations and events live in `calls.Caller`,
+`callee.Callee` and `events.PubSub`; messages reach them through one table keyed by message code.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 from autobahn.log import Log
 from autobahn.wamp import lifecycle, message
-from autobahn.wamp.calls import Rpc
+from autobahn.wamp.callee import Callee
+from autobahn.wamp.calls import Caller
 from autobahn.wamp.events import PubSub
-from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
+from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotReady, TransportLost
 from autobahn.wamp.failure import Failure
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.message import Message
@@ -23,7 +24,7 @@ from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails
-from autobahn.wamp.uri import declared_error_uri
+from autobahn.wamp.uri import CheckTypes, declared_error_uri
 
 EVENTS = ("connect", "disconnect", "join", "leave", "ready")
 GOODBYE_TIMEOUT = 5.0  # seconds a router has to answer our GOODBYE before the transport is closed
@@ -67,9 +68,10 @@ class ClientSession:
         self._is_stepping = False
         self._goodbye_timer: Any = None
         self._closed: Any = None  # future of the transport's end, made when somebody asks for it
-        self._rpc = Rpc(self)
+        self._caller = Caller(self)
+        self._callee = Callee(self)
         self._pubsub = PubSub(self)
-        self._data_table = {**self._rpc.table, **self._pubsub.table}
+        self._data_table = {**self._caller.table, **self._callee.table, **self._pubsub.table}
         self._lifecycle_table: dict[int, Callable[[Any], None]] = {
             2: self._on_welcome,
             3: self._on_abort,
@@ -216,12 +218,12 @@ class ClientSession:
         return self._pubsub.publish(topic, args, kwargs)
 
     def subscribe(
-        self, handler: Any, topic: str | None = None, options: Any = None, check_types: bool | None = None
+        self, handler: Any, topic: str | None = None, options: Any = None, check_types: CheckTypes = None
     ) -> Any:
         """Subscribe ``handler`` to ``topic``; returns a future of `Subscription`.
 
-        An object with methods decorated by ``@wamp.subscribe`` gives a future of a list, whose items are
-        `Subscription` or the exception of that one.
+        ``check_types``: as in `register`. An object with methods decorated by ``@wamp.subscribe`` gives a future of a
+        list, whose items are `Subscription` or the exception of that one.
         """
         return self._pubsub.subscribe(handler, topic, options, check_types)
 
@@ -230,7 +232,7 @@ class ClientSession:
 
         No result gives None, one positional result that value, everything else a `CallResult`.
         """
-        return self._rpc.call(procedure, args, kwargs)
+        return self._caller.call(procedure, args, kwargs)
 
     def register(
         self,
@@ -238,16 +240,20 @@ class ClientSession:
         procedure: str | None = None,
         options: Any = None,
         prefix: str | None = None,
-        check_types: bool | None = None,
+        check_types: CheckTypes = None,
     ) -> Any:
-        """Register ``endpoint`` under ``procedure``; returns a future of `Registration` (of a list for objects)."""
-        return self._rpc.register(endpoint, procedure, options, prefix, check_types)
+        """Register ``endpoint`` under ``procedure``; returns a future of `Registration` (of a list for objects).
+
+        ``check_types``: True checks arguments against annotations by isinstance, "convert" converts and validates
+        arguments and results (see `autobahn.wamp.typed`).
+        """
+        return self._callee.register(endpoint, procedure, options, prefix, check_types)
 
     def _unsubscribe(self, subscription: Any) -> Any:
         return self._pubsub.unsubscribe(subscription)
 
     def _unregister(self, registration: Any) -> Any:
-        return self._rpc.unregister(registration)
+        return self._callee.unregister(registration)
 
     # ---- callbacks a user overrides --------------------------------------------------------------------
 
@@ -355,7 +361,7 @@ class ClientSession:
         else:
             exc = ApplicationError(details.reason or "", details.message)
         self._requests.fail_all(exc)
-        self._rpc.reset()
+        self._callee.reset()
         self._pubsub.reset()
         self._enqueue(self._left, details)
 

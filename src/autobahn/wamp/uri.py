@@ -17,6 +17,12 @@ from autobahn.wamp.exception import InvalidPayload, InvalidUri, InvalidUriError,
 __all__ = ("Pattern", "convert_starred_uri", "error", "register", "subscribe")
 
 Shape = Literal["exact", "prefix", "wildcard"]
+CheckTypes = bool | Literal["convert"] | None
+"""What annotations of an endpoint or handler are for.
+
+True: arguments must be instances of them (`TypeCheckError`). "convert": arguments are converted to them and validated,
+results made fit for the wire (`autobahn.wamp.typed`). False, None: nothing.
+"""
 
 _T = TypeVar("_T")
 _LOOSE, _STRICT = r"[^\s.#\x00]", r"[0-9a-z_]"  # not \d and \w: they accept other scripts
@@ -91,7 +97,7 @@ class Pattern:
     _COMPONENT = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)(?::(str|string|int|suffix))?>")
     _LITERAL = re.compile(r"[^\s.#<>\x00]+")
 
-    def __init__(self, uri: str, target: int, options: Any = None, check_types: bool | None = None) -> None:
+    def __init__(self, uri: str, target: int, options: Any = None, check_types: CheckTypes = None) -> None:
         if not isinstance(uri, str):
             raise TypeError(f"expected a URI of type str, got {type(uri).__name__}")
         if not uri:
@@ -148,8 +154,8 @@ class Pattern:
         return self._type
 
     @property
-    def check_types(self) -> bool | None:
-        """Whether arguments are checked against annotations; None when nothing was said."""
+    def check_types(self) -> CheckTypes:
+        """Whether arguments are checked against annotations, or converted; None when nothing was said."""
         return self._check_types
 
     @property
@@ -186,17 +192,23 @@ class Pattern:
         return self._target == self.URI_TARGET_EXCEPTION
 
 
-def register(uri: str | None, options: Any = None, check_types: bool | None = None) -> Callable[[_T], _T]:
-    """Decorator: the function is an endpoint for ``uri`` (its own name if None) once its object registers."""
+def register(uri: str | None, options: Any = None, check_types: CheckTypes = None) -> Callable[[_T], _T]:
+    """Decorator: the function is an endpoint for ``uri`` (its own name if None) once its object registers.
+
+    ``check_types``: see `CheckTypes`.
+    """
     return _declare(uri, Pattern.URI_TARGET_ENDPOINT, options, check_types)
 
 
-def subscribe(uri: str | None, options: Any = None, check_types: bool | None = None) -> Callable[[_T], _T]:
-    """Decorator: the function handles events of ``uri`` (its own name if None) once its object subscribes."""
+def subscribe(uri: str | None, options: Any = None, check_types: CheckTypes = None) -> Callable[[_T], _T]:
+    """Decorator: the function handles events of ``uri`` (its own name if None) once its object subscribes.
+
+    ``check_types``: see `CheckTypes`.
+    """
     return _declare(uri, Pattern.URI_TARGET_HANDLER, options, check_types)
 
 
-def _declare(uri: str | None, target: int, options: Any, check_types: bool | None) -> Callable[[_T], _T]:
+def _declare(uri: str | None, target: int, options: Any, check_types: CheckTypes) -> Callable[[_T], _T]:
     def decorate(f: Any) -> Any:
         if not callable(f):
             raise AssertionError(f"expected a function to decorate, got {type(f).__name__}")
