@@ -37,6 +37,7 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "call_timeout": True,
                 "call_canceling": True,
                 "progressive_call_results": True,
+                "progressive_call_invocations": True,
             }
         },
         "callee": {
@@ -44,8 +45,11 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "caller_identification": True,
                 "pattern_based_registration": True,
                 "shared_registration": True,
+                "call_trustlevels": True,
+                "call_timeout": True,
                 "call_canceling": True,
                 "progressive_call_results": True,
+                "progressive_call_invocations": True,
                 "registration_revocation": True,
             }
         },

@@ -87,11 +87,18 @@ class EventDetails(Record):
 
 
 class CallDetails(Record):
-    """Where a call comes from; ``progress`` sends an intermediate result, if the caller asked for them."""
+    """Where a call comes from.
+
+    ``progress(*args, **kwargs)`` sends a progressive result; None when the caller did not ask for them. After the end
+    of the call (the caller cancelled it, or the endpoint has returned) it raises ``wamp.error.canceled``.
+    ``caller``, ``caller_authid``, ``caller_authrole``: only of a caller that is disclosed. ``procedure``: the URI that
+    was called, also where a pattern is registered. ``trustlevel``: how much the router trusts the caller, 0 or more;
+    None when it does not say. ``timeout``: seconds the caller waits, when the router leaves that to the callee.
+    """
 
     __slots__ = (
         "caller", "caller_authid", "caller_authrole", "enc_algo", "forward_for", "procedure", "progress",
-        "registration", "transaction_hash",
+        "registration", "timeout", "transaction_hash", "trustlevel",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +112,9 @@ class CallDetails(Record):
         transaction_hash: str | None = None,
         enc_algo: str | None = None,
         forward_for: list[dict[str, Any]] | None = None,
+        *,
+        trustlevel: int | None = None,
+        timeout: float | None = None,
     ) -> None:
         self.registration = registration
         self.progress = progress
@@ -115,6 +125,8 @@ class CallDetails(Record):
         self.transaction_hash = transaction_hash
         self.enc_algo = enc_algo
         self.forward_for = forward_for
+        self.trustlevel = trustlevel
+        self.timeout = timeout
 
 
 class CallResult(Record):

@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any, ClassVar
 
 from autobahn.wamp._record import Record, expect_one_of, expect_type
+from autobahn.wamp.message import MAX_ID
 
 _Many = list[Any] | tuple[Any, ...]
 
@@ -140,11 +141,24 @@ class PublishOptions(Record):
 
 
 class RegisterOptions(Record):
-    """How to register; ``details`` (or ``details_arg``) asks for ``CallDetails`` in that keyword argument."""
+    """How to register, and how the endpoint is called.
+
+    ``match``, ``invoke``, ``concurrency``, ``force_reregister``, ``disclose_caller``, ``forward_timeout`` and
+    ``forward_for`` are for the router. What happens here:
+
+    - ``details`` (or ``details_arg="name"``): the endpoint gets `CallDetails` in that keyword argument.
+    - ``concurrency``: not more than so many invocations run here at a time either; the others wait, in order.
+    - ``forward_timeout``: the caller's timeout is kept here instead of at the router: the endpoint is cancelled and
+      the caller gets ``wamp.error.timeout``.
+    - ``blocking``: the endpoint is a plain function that may block; it runs in a thread of the session's own pool.
+    - ``stream``: the endpoint takes progressive call invocations: its only positional argument is an async iterator of
+      the chunks the caller sends (no payload: None, one value: that value, else a `CallResult`).
+    """
 
     __slots__ = (
-        "concurrency", "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
-        "details", "details_arg", "disclose_caller", "force_reregister", "forward_for", "invoke", "match",
+        "blocking", "concurrency", "correlation_id", "correlation_is_anchor", "correlation_is_last",
+        "correlation_uri", "details", "details_arg", "disclose_caller", "force_reregister", "forward_for",
+        "forward_timeout", "invoke", "match", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -162,6 +176,9 @@ class RegisterOptions(Record):
         correlation_is_last: Any = None,
         *,
         disclose_caller: bool | None = None,
+        forward_timeout: bool | None = None,
+        blocking: bool | None = None,
+        stream: bool | None = None,
     ) -> None:
         expect_one_of("match", match, ("exact", "prefix", "wildcard"))
         expect_one_of("invoke", invoke, ("single", "first", "last", "roundrobin", "random"))
@@ -171,7 +188,14 @@ class RegisterOptions(Record):
         expect_type("force_reregister", force_reregister, bool)
         expect_type("details", details, bool)
         expect_type("details_arg", details_arg, str)
+        if details_arg is not None and not details_arg.isidentifier():
+            raise ValueError(f"expected the name of a keyword argument as details_arg, got {details_arg!r}")
         expect_type("disclose_caller", disclose_caller, bool)
+        expect_type("forward_timeout", forward_timeout, bool)
+        expect_type("blocking", blocking, bool)
+        expect_type("stream", stream, bool)
+        if blocking and stream:
+            raise ValueError("expected blocking or stream, got both: a thread cannot take what the loop receives")
         self.match = match
         self.invoke = invoke
         self.concurrency = concurrency
@@ -180,6 +204,9 @@ class RegisterOptions(Record):
         self.details = details
         self.details_arg = details_arg or ("details" if details else None)
         self.disclose_caller = disclose_caller
+        self.forward_timeout = forward_timeout
+        self.blocking = blocking
+        self.stream = stream
         self.correlation_id = correlation_id
         self.correlation_uri = correlation_uri
         self.correlation_is_anchor = correlation_is_anchor
@@ -187,16 +214,31 @@ class RegisterOptions(Record):
 
     def message_attr(self) -> dict[str, Any]:
         """REGISTER.Options."""
-        return self._given("match", "invoke", "concurrency", "force_reregister", "forward_for", "disclose_caller")
+        return self._given(
+            "match", "invoke", "concurrency", "force_reregister", "forward_for", "disclose_caller", "forward_timeout"
+        )
 
 
 class CallOptions(Record):
-    """How to call. ``timeout`` is in seconds (a float will do) and goes on the wire in milliseconds."""
+    """How to call.
+
+    - ``timeout``: seconds (a float will do), more than 0. It is kept here, where the call then fails with
+      ``wamp.error.timeout``, and goes on the wire in milliseconds, so that the router ends the work as well. Each
+      progressive result starts it anew, as at the router (WAMP "Call Timeouts").
+    - ``cancel_mode``: what happens at the callee when the call is cancelled here (its future, its timeout, its loop):
+      ``"skip"`` nothing, ``"kill"`` and ``"killnowait"`` the endpoint is interrupted. None leaves it to the router
+      (commonly ``killnowait``). Without a router that announced ``call_canceling`` nothing is sent.
+    - ``on_progress``: called with each progressive result, in order; an ``async`` one is awaited before the next, and
+      all of them before the call has its result. ``stream_buffer``: how many progressive results may wait for it, or
+      for the loop over ``call_stream``; one more ends the call with `StreamOverflow`.
+    - ``details``: the result is a `CallResult` in any case. ``disclose_me``: the callee may know who calls.
+    - ``rkey`` with ``runmode="partition"``: calls with one key go to one callee (WAMP "Sharded Registration").
+    """
 
     __slots__ = (
-        "caller", "caller_authid", "caller_authrole", "correlation_id", "correlation_is_anchor",
+        "caller", "caller_authid", "caller_authrole", "cancel_mode", "correlation_id", "correlation_is_anchor",
         "correlation_is_last", "correlation_uri", "details", "disclose_me", "forward_for", "on_progress",
-        "timeout", "transaction_hash",
+        "rkey", "runmode", "stream_buffer", "timeout", "transaction_hash",
     )  # fmt: skip
 
     def __init__(
@@ -215,6 +257,10 @@ class CallOptions(Record):
         details: bool | None = None,
         *,
         disclose_me: bool | None = None,
+        cancel_mode: str | None = None,
+        rkey: str | None = None,
+        runmode: str | None = None,
+        stream_buffer: int = 4096,
     ) -> None:
         if on_progress is not None and not callable(on_progress):
             raise TypeError(f"expected a callable as on_progress, got {type(on_progress).__name__}")
@@ -227,6 +273,11 @@ class CallOptions(Record):
         expect_type("caller_authrole", caller_authrole, str)
         expect_type("details", details, bool)
         expect_type("disclose_me", disclose_me, bool)
+        expect_one_of("cancel_mode", cancel_mode, ("skip", "kill", "killnowait"))
+        expect_type("rkey", rkey, str)
+        expect_one_of("runmode", runmode, ("partition",))
+        if type(stream_buffer) is not int or stream_buffer < 1:
+            raise ValueError(f"expected stream_buffer to be a number of results, 1 or more, got {stream_buffer!r}")
         self.on_progress = on_progress
         self.timeout = timeout
         self.transaction_hash = transaction_hash
@@ -236,6 +287,10 @@ class CallOptions(Record):
         self.forward_for = _forward_for(forward_for)
         self.details = details
         self.disclose_me = disclose_me
+        self.cancel_mode = cancel_mode
+        self.rkey = rkey
+        self.runmode = runmode
+        self.stream_buffer = stream_buffer
         self.correlation_id = correlation_id
         self.correlation_uri = correlation_uri
         self.correlation_is_anchor = correlation_is_anchor
@@ -244,10 +299,11 @@ class CallOptions(Record):
     def message_attr(self) -> dict[str, Any]:
         """CALL.Options."""
         options = self._given(
-            "transaction_hash", "caller", "caller_authid", "caller_authrole", "forward_for", "disclose_me"
-        )
+            "transaction_hash", "caller", "caller_authid", "caller_authrole", "forward_for", "disclose_me",
+            "rkey", "runmode",
+        )  # fmt: skip
         if self.timeout is not None:
-            options["timeout"] = max(1, round(self.timeout * 1000))
+            options["timeout"] = min(max(1, round(self.timeout * 1000)), MAX_ID)
         if self.on_progress is not None:
             options["receive_progress"] = True
         return options

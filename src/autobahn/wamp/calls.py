@@ -1,66 +1,80 @@
-"""Remote procedure calls at the client: our calls, our registrations, the invocations we serve."""
+"""The caller of a client session: calls, their progressive results, and streams of arguments."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from autobahn.exception import PayloadExceededError
 from autobahn.wamp import message
-from autobahn.wamp.declared import Endpoint, declared_endpoints, endpoint_of
-from autobahn.wamp.exception import ApplicationError, InvalidUriError, ProtocolError, SerializationError
-from autobahn.wamp.request import Registration
-from autobahn.wamp.types import CallDetails, CallOptions, CallResult, RegisterOptions
-from autobahn.wamp.uri import declared_error_uri, require_uri
+from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
+from autobahn.wamp.requests import Request
+from autobahn.wamp.streams import CallStream, Inbox, StreamOverflow, turn, unwrapped, wrapped
+from autobahn.wamp.types import CallOptions, CallResult
+from autobahn.wamp.uri import require_uri
 
 _NO_OPTIONS: dict[str, Any] = {}
+_DEFAULTS = CallOptions()
 # What a router or codec says of a payload becomes these exceptions at the caller, unless the user defined others.
 _PREDEFINED: dict[str, type[BaseException]] = {
     "wamp.error.invalid_payload": SerializationError,
     "wamp.error.payload_size_exceeded": PayloadExceededError,
 }
+_FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
+_PLAIN = frozenset({int, str, float, bool, type(None), bytes, list, dict, tuple})  # values that are no streams
 
 
 class CallInfo:
-    """What the book of requests remembers of a CALL."""
+    """What the book of requests remembers of a CALL. Most calls never use what stands in the class."""
 
-    __slots__ = ("options", "procedure")
+    inbox: Inbox | None = None  # of the loop that takes the progressive results
+    feeder: Any = None  # task that sends the stream of arguments
+    callbacks: deque[Awaitable[Any]] | None = None  # running or waiting async on_progress
+    runner: Any = None  # task that awaits them
+    final: Callable[[], None] | None = None  # gives the call its result, when they are done
 
     def __init__(self, procedure: str, options: CallOptions | None) -> None:
         self.procedure = procedure
         self.options = options
 
+    def stop(self) -> None:
+        """The call is over: nothing more is sent, and no callback of it runs on."""
+        if self.feeder is not None:
+            self.feeder.cancel()
+        if self.runner is not None:
+            self.runner.cancel()
 
-class Rpc:
-    """Caller and callee of one `ClientSession`."""
+
+def is_stream(value: Any) -> bool:
+    """Whether ``value`` is an argument that is sent in pieces: an (async) iterator."""
+    return isinstance(value, (AsyncIterable, Iterator))
+
+
+class Caller:
+    """The calls of one `ClientSession`."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._registrations: dict[int, Registration] = {}
-        self._serving: dict[int, Any] = {}  # invocation id -> task of its endpoint
-        self.table: dict[int, Callable[[Any], None]] = {
-            8: self._on_error,
-            50: self._on_result,
-            65: self._on_registered,
-            67: self._on_unregistered,
-            68: self._on_invocation,
-            69: self._on_interrupt,
-        }
+        self._unsent: set[Request] = set()  # streams that have nothing to send yet: they have no request id
+        self._finishing: dict[int, Request] = {}  # answered, but an async on_progress still runs
+        self.table: dict[int, Callable[[Any], None]] = {8: self._on_error, 50: self._on_result}
 
-    def reset(self) -> None:
-        """The session ended: registrations are gone, running endpoints are cancelled."""
-        for registration in self._registrations.values():
-            registration.active = False
-        self._registrations = {}
-        serving, self._serving = self._serving, {}
-        for task in serving.values():
-            task.cancel()
+    def fail_all(self, make: Callable[[], BaseException]) -> None:
+        """The session ends: what the book of requests does not know of is settled too."""
+        unsent, self._unsent = self._unsent, set()
+        for request in unsent:
+            request.info.stop()
+            request.fail(make())
+        finishing, self._finishing = self._finishing, {}
+        for request in finishing.values():
+            request.info.stop()
+            request.info.final()
 
-    # ---- caller ------------------------------------------------------------------------------------------
+    # ---- calling -----------------------------------------------------------------------------------------
 
     def call(self, procedure: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        session = self._session
         options = None
         if kwargs:
             options = kwargs.pop("options", None)
@@ -70,75 +84,184 @@ class Rpc:
             wire_options = options.message_attr()
         else:
             raise TypeError(f"expected options of type CallOptions, got {type(options).__name__}")
+        return self._call(CallInfo(procedure, options), wire_options, args, kwargs)
+
+    def call_stream(self, procedure: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallStream:
+        options = kwargs.pop("options", None) or _DEFAULTS
+        if not isinstance(options, CallOptions):
+            raise TypeError(f"expected options of type CallOptions, got {type(options).__name__}")
+        if options.on_progress is not None:
+            raise ValueError("expected options without on_progress: the loop over the stream gets the results")
+        runtime = self._session._runtime
+        info = CallInfo(procedure, options)
+        inbox = info.inbox = Inbox(runtime, options.stream_buffer)
+        wire_options = {**options.message_attr(), "receive_progress": True}
+        return CallStream(runtime, inbox, self._call(info, wire_options, args, kwargs))
+
+    def _call(self, info: CallInfo, wire_options: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        session, procedure, options = self._session, info.procedure, info.options
         require_uri(procedure, "exact")
-        request_id, request = session._open_request(48, CallInfo(procedure, options), self._cancel)
-        session._send_request(request_id, message.Call(request_id, wire_options, procedure, list(args), kwargs))
+        if args and type(args[-1]) not in _PLAIN and is_stream(args[-1]):
+            request = self._open_stream(info, wire_options, args, kwargs)
+        else:
+            request_id, request = session._open_request(48, info, self._cancel)
+            session._send_request(request_id, message.Call(request_id, wire_options, procedure, list(args), kwargs))
         if options is not None and options.timeout:
-            request.timer = session._runtime.call_later(options.timeout, lambda: self._timed_out(request_id))
+            request.timer = session._runtime.call_later(options.timeout, partial(self._timed_out, request))
         return request.future
 
     def _cancel(self, request_id: int) -> None:
         """The caller cancelled the future: tell the dealer if it can cancel, forget the call in any case."""
         request = self._session._requests.forget(request_id)
         if request is not None:
-            self._send_cancel(request_id)
-            if request.timer is not None:
-                request.timer.cancel()
-
-    def _send_cancel(self, request_id: int) -> None:
-        session = self._session
-        dealer = session._router_roles.get("dealer", {})
-        if dealer.get("features", {}).get("call_canceling") and session.is_connected():
-            session._transport.send(message.Cancel(request_id, {}))
-
-    def _timed_out(self, request_id: int) -> None:
-        request = self._session._requests.forget(request_id)
+            self._abandon(request)
+            return
+        request = self._finishing.pop(request_id, None)
         if request is not None:
-            self._send_cancel(request_id)
-            timeout, procedure = request.info.options.timeout, request.info.procedure
-            request.fail(ApplicationError(ApplicationError.TIMEOUT, f"no result of {procedure} within {timeout} s"))
+            request.info.stop()
+
+    def _abandon(self, request: Request) -> None:
+        """The call is out of the book and over for us; the router hears of it if it announced that it can cancel."""
+        if request.timer is not None:
+            request.timer.cancel()
+        info = request.info
+        info.stop()
+        session = self._session
+        features = (session._router_roles.get("dealer") or {}).get("features") or {}
+        if not (features.get("call_canceling") or features.get("call_cancelling")):  # the text of WAMP has both
+            return
+        if session._is_established() and session.is_connected():
+            mode = None if info.options is None else info.options.cancel_mode
+            session._transport.send(message.Cancel(request.id, {} if mode is None else {"mode": mode}))
+
+    def _give_up(self, request: Request, exc: Exception) -> None:
+        """The call fails with ``exc`` here, whatever goes on at the callee."""
+        if request in self._unsent:
+            self._unsent.discard(request)
+            request.info.stop()
+        elif self._session._requests.forget(request.id) is not None:
+            self._abandon(request)
+        request.fail(exc)
+
+    def _timed_out(self, request: Request) -> None:
+        timeout, procedure = request.info.options.timeout, request.info.procedure
+        text = f"no result of {procedure} within {timeout} s"
+        self._give_up(request, ApplicationError(ApplicationError.TIMEOUT, text))
+
+    # ---- results -----------------------------------------------------------------------------------------
 
     def _on_result(self, msg: message.Result) -> None:
-        session = self._session
         details = msg.details
         if details and details.get("progress"):
             self._on_progress(msg)
             return
-        request = session._requests.answered(msg.request, 48)
+        request = self._session._requests.answered(msg.request, 48)
         if request is None:
             return
-        if details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
-            request.fail(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, f"enc_algo {details.get('enc_algo')}"))
+        info = request.info
+        if info.runner is not None or info.feeder is not None:
+            self._finish_later(request, partial(self._settle, request, msg))
+        else:
+            self._settle(request, msg)
+
+    def _settle(self, request: Request, msg: message.Result) -> None:
+        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
+            text = f"enc_algo {msg.details.get('enc_algo')}"
+            request.fail(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, text))
             return
         options = request.info.options
         if (options is not None and options.details) or msg.kwargs or len(msg.args) > 1:
-            request.finish(_call_result(msg))
+            request.finish(CallResult.received(msg.args, msg.kwargs, msg.details))
         else:
             request.finish(msg.args[0] if msg.args else None)
 
+    def _finish_later(self, request: Request, final: Callable[[], None]) -> None:
+        """The call is answered: its stream ends, and it is settled once the async callbacks have run."""
+        info = request.info
+        if request.timer is not None:
+            request.timer.cancel()
+        if info.feeder is not None:
+            info.feeder.cancel()
+        if info.runner is None:
+            final()
+        else:
+            info.final = final
+            self._finishing[request.id] = request
+
     def _on_progress(self, msg: message.Result) -> None:
-        session = self._session
-        request = session._requests.peek(msg.request, 48)
+        request = self._session._requests.peek(msg.request, 48)
         if request is None:
             return
-        options = request.info.options
-        if options is None or options.on_progress is None:
+        info = request.info
+        options = info.options
+        if request.timer is not None:  # WAMP "Call Timeouts": each progressive result starts the time anew
+            request.timer.cancel()
+            request.timer = self._session._runtime.call_later(options.timeout, partial(self._timed_out, request))
+        if options is None or type(msg.args) is not list:
             return
+        if info.inbox is not None:
+            whole = options.details
+            chunk = CallResult.received(msg.args, msg.kwargs, msg.details) if whole else unwrapped(msg.args, msg.kwargs)
+            if not info.inbox.put(chunk):
+                self._give_up(request, _overflow(info))
+        elif options.on_progress is not None:
+            self._call_back(request, msg)
+
+    def _call_back(self, request: Request, msg: message.Result) -> None:
+        """``on_progress`` has the result, or an async one has it when those before it are done."""
+        session, info = self._session, request.info
+        options = info.options
         try:
             if options.details:
-                outcome = options.on_progress(_call_result(msg))
+                outcome = options.on_progress(CallResult.received(msg.args, msg.kwargs, msg.details))
             else:
                 outcome = options.on_progress(*msg.args, **msg.kwargs)
         except Exception as exc:
-            session._user_error(exc, f"While firing on_progress of {request.info.procedure}")
+            session._user_error(exc, f"While firing on_progress of {info.procedure}")
             return
-        if isinstance(outcome, Awaitable):
-            session._runtime.spawn(session._guard(lambda: outcome), "autobahn on_progress")
+        if not isinstance(outcome, Awaitable):
+            return
+        if info.callbacks is None:
+            info.callbacks = deque([outcome])
+            runner = session._runtime.spawn(self._run_callbacks(request), "autobahn on_progress")
+            info.runner = runner if info.callbacks is not None else None  # an eager task may be done already
+        elif len(info.callbacks) >= options.stream_buffer:
+            info.callbacks.append(outcome)
+            self._give_up(request, _overflow(info))
+        else:
+            info.callbacks.append(outcome)
+
+    async def _run_callbacks(self, request: Request) -> None:
+        info = request.info
+        callbacks = info.callbacks
+        try:
+            while callbacks:
+                try:
+                    await callbacks[0]
+                except Exception as exc:
+                    self._session._user_error(exc, f"While firing on_progress of {info.procedure}")
+                callbacks.popleft()
+        finally:
+            info.callbacks = info.runner = None
+            for callback in callbacks:
+                close = getattr(callback, "close", None)  # the others are futures
+                if close is not None:
+                    close()
+        if self._finishing.pop(request.id, None) is not None:
+            info.final()
+
+    # ---- errors ------------------------------------------------------------------------------------------
 
     def _on_error(self, msg: message.Error) -> None:
         request = self._session._requests.answered(msg.request, msg.request_type)
-        if request is not None:
-            request.fail(self._exception_from(msg))
+        if request is None:
+            return
+        exc = self._exception_from(msg)
+        info = request.info
+        if type(info) is CallInfo and (info.runner is not None or info.feeder is not None):
+            self._finish_later(request, partial(request.fail, exc))
+        else:
+            request.fail(exc)
 
     def _exception_from(self, msg: message.Error) -> BaseException:
         session = self._session
@@ -151,164 +274,94 @@ class Rpc:
         kwargs = {k: v for k, v in msg.kwargs.items() if k not in ApplicationError.RESERVED}
         return ApplicationError(msg.error, *msg.args, **kwargs)
 
-    # ---- callee: registering ---------------------------------------------------------------------------------
+    # ---- streams of arguments (WAMP "Progressive Call Invocations") -----------------------------------------
 
-    def register(self, target: Any, procedure: str | None, options: Any, prefix: str | None, check: bool | None) -> Any:
+    def _open_stream(
+        self, info: CallInfo, wire_options: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Request:
+        """A call whose last positional argument is an (async) iterator: each of its items is a chunk of its own.
+
+        The arguments before it are the first chunk; without any, the first item is. Request ids are in the order of the
+        first CALLs, so that a call which has nothing to send yet has none.
+        """
         session = self._session
-        if options is not None and not isinstance(options, RegisterOptions):
-            raise TypeError(f"expected options of type RegisterOptions, got {type(options).__name__}")
-        if callable(target):
-            return self._register_one(endpoint_of(target, procedure, options, check, RegisterOptions), prefix)
-        found = declared_endpoints(target, "procedure", options, check, RegisterOptions)
-        return session._runtime.gather(
-            *(self._register_one(endpoint, prefix) for endpoint in found), return_exceptions=True
-        )
+        features = (session._router_roles.get("dealer") or {}).get("features") or {}
+        if not features.get("progressive_call_invocations"):
+            text = "expected a router with progressive_call_invocations for an iterator as argument, got one without"
+            raise ApplicationError(_FEATURE_NOT_SUPPORTED, text)
+        *first, chunks = args
+        wire_options = {**wire_options, "progress": True}
+        if first or kwargs:
+            request: Request = session._open_request(48, info, self._cancel)[1]
+            session._send_request(request.id, message.Call(request.id, wire_options, info.procedure, first, kwargs))
+        else:
+            session._require_established()
+            request = Request(0, 48, None, info)
+            request.future = session._runtime.create_future(partial(self._cancel_stream, request))
+            self._unsent.add(request)
+        feeder = session._runtime.spawn(self._feed(request, wire_options, chunks), "autobahn call stream")
+        info.feeder = None if feeder.done() else feeder
+        return request
 
-    def _register_one(self, endpoint: Endpoint, prefix: str | None) -> Any:
-        if endpoint.uri is None:
-            raise InvalidUriError("expected a procedure URI, got None")
-        uri = f"{prefix or ''}{endpoint.uri}"
-        require_uri(uri, endpoint.match)
-        session = self._session
-        wire_options = {} if endpoint.options is None else endpoint.options.message_attr()
-        request_id, request = session._open_request(64, (uri, endpoint))
-        session._send_request(request_id, message.Register(request_id, wire_options, uri))
-        return request.future
+    def _cancel_stream(self, request: Request) -> None:
+        if request in self._unsent:
+            self._unsent.discard(request)
+            request.info.stop()
+            if request.timer is not None:
+                request.timer.cancel()
+        else:
+            self._cancel(request.id)
 
-    def _on_registered(self, msg: message.Registered) -> None:
-        request = self._session._requests.answered(msg.request, 64)
-        if request is None:
-            return
-        if msg.registration in self._registrations and self._registrations[msg.registration].active:
-            raise ProtocolError(f"expected the id of a new registration, got {msg.registration}, which is in use")
-        uri, endpoint = request.info
-        registration = Registration(self._session, msg.registration, uri, endpoint)
-        self._registrations[msg.registration] = registration
-        request.finish(registration)
-
-    def unregister(self, registration: Registration) -> Any:
-        session = self._session
-        if not registration.active:
-            raise RuntimeError("registration no longer active")
-        request_id, request = session._open_request(66, registration)
-        session._send_request(request_id, message.Unregister(request_id, registration.id))
-        return request.future
-
-    def _on_unregistered(self, msg: message.Unregistered) -> None:
-        if msg.request == 0:  # revoked by the router (WAMP "Registration Revocation")
-            revoked = self._registrations.get(msg.details.get("registration", 0))
-            if revoked is not None:
-                revoked.active = False
-            return
-        request = self._session._requests.answered(msg.request, 66)
-        if request is not None:
-            request.info.active = False  # stays in the book: invocations under way are still served
-            request.finish(None)
-
-    # ---- callee: serving ---------------------------------------------------------------------------------------
-
-    def _on_invocation(self, msg: message.Invocation) -> None:
-        registration = self._registrations.get(msg.registration)
-        if registration is None:
-            raise ProtocolError(f"expected an invocation of a registration held here, got one of {msg.registration}")
-        endpoint = registration.endpoint
-        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
-            text = f"enc_algo {msg.details.get('enc_algo')}"
-            self._send_error(msg.request, ApplicationError.ENC_NO_PAYLOAD_CODEC, [text], {})
-            return
-        kwargs = msg.kwargs
-        if endpoint.details_arg:
-            kwargs = {**kwargs, endpoint.details_arg: self._details(msg, registration)}
+    async def _feed(self, request: Request, wire_options: dict[str, Any], chunks: Any) -> None:
+        """Every item is sent, and then an empty CALL that is the last one; an error of the iterator ends the call."""
         try:
-            outcome = endpoint.function(*msg.args, **kwargs)
+            if hasattr(chunks, "__aiter__"):
+                async for chunk in chunks:
+                    await self._send_chunk(request, wire_options, *wrapped(chunk))
+            else:
+                for chunk in chunks:
+                    await self._send_chunk(request, wire_options, *wrapped(chunk))
+            last = {key: value for key, value in wire_options.items() if key != "progress"}
+            await self._send_chunk(request, last, [], {})
+        except TransportLost:
+            pass  # the session is ending, and with it the call
         except Exception as exc:
-            self._failed(msg.request, registration, exc)
+            request.info.feeder = None
+            self._give_up(request, exc)
+        finally:
+            request.info.feeder = None
+            await self._close(chunks, request.info.procedure)
+
+    async def _close(self, chunks: Any, procedure: str) -> None:
+        """An iterator that was not taken to its end runs its ``finally``."""
+        close = getattr(chunks, "aclose", None) or getattr(chunks, "close", None)
+        if close is None:
             return
-        if isinstance(outcome, Awaitable):
-            task = self._session._runtime.spawn(self._serve(msg.request, registration, outcome), "autobahn endpoint")
-            if not task.done():
-                self._serving[msg.request] = task
-        else:
-            self._yield(msg.request, registration, outcome)
-
-    def _details(self, msg: message.Invocation, registration: Registration) -> CallDetails:
-        d = msg.details
-        progress = None
-        if d.get("receive_progress"):
-            request_id = msg.request
-
-            def progress(*args: Any, **kwargs: Any) -> None:
-                self._session._transport.send(message.Yield(request_id, {"progress": True}, list(args), kwargs))
-
-        return CallDetails(
-            registration,
-            progress=progress,
-            caller=d.get("caller"),
-            caller_authid=d.get("caller_authid"),
-            caller_authrole=d.get("caller_authrole"),
-            procedure=d.get("procedure") or registration.procedure,
-        )
-
-    async def _serve(self, request_id: int, registration: Registration, outcome: Awaitable[Any]) -> None:
         try:
-            result = await outcome
+            closed = close()
+            if isinstance(closed, Awaitable):
+                await closed
         except Exception as exc:
-            self._failed(request_id, registration, exc)
-        except BaseException:  # INTERRUPT, or the end of the session
-            if self._serving.pop(request_id, None) is not None:
-                self._send_error(request_id, ApplicationError.CANCELED, ["the call was canceled"], {})
-                return
-            raise
+            self._session._user_error(exc, f"While closing the stream of arguments for {procedure}")
+
+    async def _send_chunk(
+        self, request: Request, wire_options: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
+    ) -> None:
+        session, procedure = self._session, request.info.procedure
+        if request.future.done() or request.info.final is not None:  # the iterator has swallowed its cancellation
+            raise TransportLost("the call is over")
+        if request.id:
+            session._transport.send(message.Call(request.id, wire_options, procedure, args, kwargs))
         else:
-            self._yield(request_id, registration, result)
-        self._serving.pop(request_id, None)
-
-    def _yield(self, request_id: int, registration: Registration, result: Any) -> None:
-        if isinstance(result, CallResult):
-            args, kwargs = list(result.results), result.kwresults
-        else:
-            args, kwargs = [result], {}
-        session = self._session
-        if not session.is_attached():
-            return
-        try:
-            session._transport.send(message.Yield(request_id, {}, args, kwargs))
-        except SerializationError as exc:
-            self._failed(request_id, registration, exc, ApplicationError.INVALID_PAYLOAD)
-        except PayloadExceededError as exc:
-            self._failed(request_id, registration, exc, ApplicationError.PAYLOAD_SIZE_EXCEEDED)
-
-    def _failed(self, request_id: int, registration: Registration, exc: Exception, uri: str | None = None) -> None:
-        """Report an error of an endpoint and answer the invocation with it."""
-        session = self._session
-        session._user_error(exc, f"While serving {registration.procedure}")
-        args = list(exc.args)
-        kwargs: dict[str, Any] = dict(getattr(exc, "kwargs", None) or {})
-        if uri is not None:
-            args, kwargs = [str(exc)], {}
-        elif isinstance(exc, ApplicationError):
-            uri = exc.error
-        else:
-            uri = session._uris_by_error.get(type(exc)) or declared_error_uri(type(exc))
-            uri = uri or ApplicationError.RUNTIME_ERROR
-        if session.traceback_app:
-            kwargs["traceback"] = "".join(traceback.format_exception(exc))
-        self._send_error(request_id, uri, args, kwargs)
-
-    def _send_error(self, request_id: int, uri: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        session = self._session
-        if not session.is_attached():
-            return
-        try:
-            session._transport.send(message.Error(68, request_id, {}, uri, args, kwargs))
-        except (SerializationError, PayloadExceededError):
-            session._transport.send(message.Error(68, request_id, {}, uri, [str(a)[:1000] for a in args], {}))
-
-    def _on_interrupt(self, msg: message.Interrupt) -> None:
-        task = self._serving.get(msg.request)
-        if task is not None:
-            task.cancel()
+            self._unsent.discard(request)
+            session._requests.adopt(request)
+            session._send_request(request.id, message.Call(request.id, wire_options, procedure, args, kwargs))
+        drain = getattr(session._transport, "drain", None)
+        if drain is not None:
+            await drain()
+        await turn()
 
 
-def _call_result(msg: message.Result) -> CallResult:
-    return CallResult.received(msg.args, msg.kwargs, msg.details)
+def _overflow(info: CallInfo) -> StreamOverflow:
+    options = info.options or _DEFAULTS
+    return StreamOverflow(f"{options.stream_buffer} progressive results of {info.procedure} wait, one more has arrived")

@@ -10,11 +10,12 @@ from autobahn.wamp.message import MAX_ID
 
 
 class Request:
-    """One open request: the code of its message, the future of its answer, and what its sender noted."""
+    """One open request: its id and the code of its message, the future of its answer, and what its sender noted."""
 
-    __slots__ = ("code", "future", "info", "timer")
+    __slots__ = ("code", "future", "id", "info", "timer")
 
-    def __init__(self, code: int, future: Any, info: Any = None) -> None:
+    def __init__(self, request_id: int, code: int, future: Any, info: Any = None) -> None:
+        self.id = request_id
         self.code = code
         self.future = future
         self.info = info
@@ -64,8 +65,13 @@ class Requests:
         request_id = self.next_id()
         noticed = None if on_cancel is None else (lambda: on_cancel(request_id))
         future = runtime.create_future(noticed)
-        request = self._open[request_id] = Request(code, future, info)
+        request = self._open[request_id] = Request(request_id, code, future, info)
         return request_id, request
+
+    def adopt(self, request: Request) -> None:
+        """``request``, which was made without an id, gets the next one and is open."""
+        request.id = self.next_id()
+        self._open[request.id] = request
 
     def forget(self, request_id: int) -> Request | None:
         """Take a request out of the book that is not to be answered; None when it is not there."""
@@ -95,8 +101,8 @@ class Requests:
             del self._open[request_id]
         return request
 
-    def fail_all(self, exc: BaseException) -> None:
-        """Everything open fails with ``exc``."""
+    def fail_all(self, make: Callable[[], BaseException]) -> None:
+        """Everything open fails, each with an exception of its own: a traceback belongs to one waiter."""
         requests, self._open = self._open, {}
         for request in requests.values():
-            request.fail(exc)
+            request.fail(make())

@@ -150,13 +150,17 @@ DEFAULT_CLIENT_ROLES: dict[str, RoleFeatures] = {
         call_timeout=True,
         call_canceling=True,
         progressive_call_results=True,
+        progressive_call_invocations=True,
     ),
     "callee": RoleCalleeFeatures(
         caller_identification=True,
         pattern_based_registration=True,
         shared_registration=True,
+        call_trustlevels=True,
+        call_timeout=True,
         call_canceling=True,
         progressive_call_results=True,
+        progressive_call_invocations=True,
         registration_revocation=True,
     ),
 }

@@ -35,6 +35,15 @@ class Runtime(Protocol):
     def call_later(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
         """``fn`` is called after ``delay`` seconds, unless the handle is cancelled."""
 
+    def call_threadsafe(self, fn: Callable[[], object]) -> Any:
+        """Like ``call_soon``, from any thread."""
+
+    def run_in_pool(self, fn: Callable[[], Any], threads: int) -> Awaitable[Any]:
+        """``fn`` runs in a thread of this runtime's own pool of at most ``threads``; an awaitable of its result."""
+
+    def close_pool(self) -> None:
+        """What waits for a thread is dropped; threads at work end with their function."""
+
     def run_blocking(self, fn: Callable[[], Any]) -> Awaitable[Any]:
         """``fn`` runs where the loop does not wait for it; an awaitable of its result."""
 

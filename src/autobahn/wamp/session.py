@@ -23,6 +23,7 @@ from autobahn.wamp.message import Message
 from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
+from autobahn.wamp.streams import CallStream
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails
 from autobahn.wamp.uri import CheckTypes, declared_error_uri
 
@@ -46,6 +47,7 @@ class ClientSession:
     """
 
     raw_payload = False
+    blocking_threads = 8  # of the session's pool for endpoints registered with RegisterOptions(blocking=True)
     log = Log("autobahn.wamp")
 
     def __init__(self, config: ComponentConfig | None = None, *, runtime: Runtime | None = None) -> None:
@@ -198,6 +200,7 @@ class ClientSession:
         self._state = State.SHUTTING_DOWN
         self._table = {}
         self._transport.send(_message_module.Goodbye(details, reason or CloseDetails.REASON_DEFAULT))
+        self._fail_pending(reason or CloseDetails.REASON_DEFAULT, message)  # an answer would be ignored
         self._goodbye_timer = self._runtime.call_later(GOODBYE_TIMEOUT, self._goodbye_unanswered)
         return self._closed
 
@@ -230,9 +233,29 @@ class ClientSession:
     def call(self, procedure: str, *args: Any, **kwargs: Any) -> Any:
         """Call ``procedure``; returns a future of its result (WAMP "Calling and Invocations").
 
-        No result gives None, one positional result that value, everything else a `CallResult`.
+        No result gives None, one positional result that value, everything else a `CallResult`. The keyword ``options``
+        is a `CallOptions`. Cancelling the future cancels the call, at the callee too where the router can. The future
+        fails with the callee's error, with ``wamp.error.timeout``, or at once when the session ends.
+
+        When the last positional argument is an async iterator (or a plain one), its items are sent as they come, each
+        in a message of its own (a `CallResult` for several values): WAMP "Progressive Call Invocations", which the
+        router must have announced. The arguments before it go first. An error of the iterator cancels the call and is
+        raised here; the iterator is closed when the call ends before it.
         """
         return self._caller.call(procedure, args, kwargs)
+
+    def call_stream(self, procedure: str, *args: Any, **kwargs: Any) -> CallStream:
+        """Call ``procedure``; returns its progressive results as an async iterator, a `CallStream`.
+
+        ::
+
+            async for chunk in (stream := session.call_stream("com.example.download", "file.bin")):
+                ...
+            stream.result  # the final result
+
+        Arguments and errors are those of `call`; leaving the loop early cancels the call.
+        """
+        return self._caller.call_stream(procedure, args, kwargs)
 
     def register(
         self,
@@ -356,14 +379,21 @@ class ClientSession:
         self._state = State.CLOSED
         self._table = {}
         self._session_id = None
-        if details.reason == CloseDetails.REASON_TRANSPORT_LOST:
-            exc: BaseException = TransportLost(details.message or "")
-        else:
-            exc = ApplicationError(details.reason or "", details.message)
-        self._requests.fail_all(exc)
+        self._fail_pending(details.reason or "", details.message)
         self._callee.reset()
         self._pubsub.reset()
         self._enqueue(self._left, details)
+
+    def _fail_pending(self, reason: str, text: str | None) -> None:
+        """Every request that waits for an answer fails, each with an exception of its own."""
+
+        def make() -> Exception:
+            if reason == CloseDetails.REASON_TRANSPORT_LOST:
+                return TransportLost(text or "")
+            return ApplicationError(reason, *([] if text is None else [text]))
+
+        self._requests.fail_all(make)
+        self._caller.fail_all(make)
 
     # ---- lifecycle steps: one runs after the other, awaited ----------------------------------------------
 
@@ -485,9 +515,19 @@ class ClientSession:
     def _open_request(
         self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
     ) -> tuple[int, Request]:
+        if self._state is not State.ESTABLISHED:
+            self._require_established()
+        return self._requests.open(self._runtime, code, info, on_cancel)
+
+    def _is_established(self) -> bool:
+        """Whether messages of the session may be sent: after WELCOME, before GOODBYE."""
+        return self._state is State.ESTABLISHED
+
+    def _require_established(self) -> None:
         if self._transport is None:
             raise TransportLost("expected a connected transport, got none")
-        return self._requests.open(self._runtime, code, info, on_cancel)
+        if self._state is not State.ESTABLISHED:
+            raise SessionNotReady(f"expected a session that has joined a realm, got one in state {self._state.name}")
 
     def _send_request(self, request_id: int, msg: Message) -> None:
         """Send the message of a request; a message that cannot be sent leaves nothing behind."""
