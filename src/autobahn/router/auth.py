@@ -79,8 +79,13 @@ class Authentication:
             cookies = cookies if cookies is not None else Cookies()
         self.cookies = cookies  # what a WebSocket server factory needs, if it is to set cookies
         gate = KdfGate(lambda: router.runtime, kdf_workers)
-        self._tools = Tools(gate, mock_secret or secrets.token_bytes(32), cookies)
+        self.mock_secret = mock_secret or secrets.token_bytes(32)
+        self._tools = Tools(gate, self.mock_secret, cookies)
         self._realms = {realm: self._methods(realm, methods, router) for realm, methods in config.items()}
+
+    def inherit(self, before: Authentication) -> None:
+        """Failures that ``before`` has counted count on."""
+        self._attempts.inherit(before._attempts)
 
     def _methods(self, realm: str, methods: Any, router: AuthRouter) -> dict[str, Method]:
         if not isinstance(methods, Mapping) or not methods:

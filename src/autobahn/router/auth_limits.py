@@ -35,6 +35,10 @@ class Attempts:
         self._clock = clock
         self._failures: OrderedDict[tuple[str, str | None], tuple[int, float]] = OrderedDict()  # count, not before
 
+    def inherit(self, before: Attempts) -> None:
+        """What ``before`` has counted counts on."""
+        self._failures = before._failures
+
     def check(self, host: str, authid: str) -> None:
         """``ApplicationError`` while this host has to wait."""
         waits = (self._failures.get(key, (0, 0.0))[1] for key in ((host, authid), (host, None)))

@@ -8,7 +8,7 @@ by reference.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, cast
 
 from msgspec import Raw
@@ -56,14 +56,17 @@ def post(peer: Peer, msg: Message) -> None:
 class Delivery:
     """Brings events to their receivers, and counts what that costs."""
 
-    __slots__ = ("encodings", "undeliverable")
+    __slots__ = ("encodings", "events", "publications", "undeliverable")
 
     def __init__(self) -> None:
+        self.publications = 0  # that had a subscriber, or are retained
+        self.events = 0  # EVENTs handed to links
         self.encodings = 0  # of EVENTs so far: one per publication, subscription and codec
         self.undeliverable = 0  # encodings that failed, because a codec cannot represent the payload
 
     def publication(self, msg: Publish, source: Any, number: int) -> Publication:
         """``msg`` from a link with the codec ``source``, ready to be delivered as publication ``number``."""
+        self.publications += 1
         return Publication(self, msg, source, number)
 
 
@@ -89,8 +92,9 @@ class Publication:
             loaded = self._loaded = decoded(msg, self._source)
         return Event(subscription, self.number, details, loaded[0], loaded[1])
 
-    def deliver(self, subscription: int, details: dict[str, Any], receivers: Iterable[Peer]) -> None:
+    def deliver(self, subscription: int, details: dict[str, Any], receivers: Collection[Peer]) -> None:
         """Everybody in ``receivers`` has the event in its queue, unless its link cannot take it."""
+        self._delivery.events += len(receivers)
         encoded: dict[Any, bytes | None] = {}
         codec: Any = None
         data: bytes | None = None

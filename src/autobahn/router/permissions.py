@@ -65,25 +65,38 @@ class Permissions:
     ) -> None:
         self._router = router
         self._clock = clock
-        self._roles: dict[str, dict[str, RolePolicy]] = {}
+        self._roles = policies(config)
         self._guards: dict[tuple[str, str], Guard] = {}
-        for realm, roles in config.items():
-            if not isinstance(roles, Mapping):
-                raise ValueError(f"expected roles for the realm {realm!r}, got {type(roles).__name__}")
-            self._roles[realm] = {}
-            for role, rules in roles.items():
-                try:
-                    self._roles[realm][role] = RolePolicy(rules)
-                except ValueError as exc:
-                    raise ValueError(f"role {role!r} of the realm {realm!r}: {exc}") from exc
+        self._holds: dict[RouterSession, Hold] = {}
 
-    def table_for(self, realm: Any, admission: Admission, is_local: bool = False) -> dict[int, Any]:
+    def replace(self, config: Mapping[str, Mapping[str, Any]]) -> None:
+        """``config`` counts from now on; nothing changes when it raises ValueError."""
+        self._roles = policies(config)
+        self._guards.clear()
+
+    def held_back(self, session: RouterSession, table: dict[int, Any]) -> bool:
+        """Whether messages of ``session`` wait for an authorizer; if so, ``table`` serves them afterwards."""
+        hold = self._holds.get(session)
+        if hold is not None:
+            hold.after = table
+        return hold is not None
+
+    def forbids(self, realm: str, peer: Peer, code: int, match: str, uri: str) -> bool:
+        """Whether the rules alone say no, without an authorizer."""
+        policy = self._policy(realm, peer.authrole)
+        is_asked = policy is not None and policy.authorizer is not None
+        return not is_asked and not self.allows(realm, peer, code, match, uri)
+
+    def _policy(self, realm: str, role: str) -> RolePolicy | None:
+        return self._roles.get(realm, self._roles.get("*", {})).get(role)
+
+    def table_for(self, realm: Any, admission: Admission | RouterSession, is_local: bool = False) -> dict[int, Any]:
         """What serves the messages of a session; ``no_such_role`` when nothing is said of its role.
 
         A session in the router's own process may do everything, unless something is said of its role.
         """
         role = admission.authrole
-        policy = self._roles.get(realm.name, self._roles.get("*", {})).get(role)
+        policy = self._policy(realm.name, role)
         if policy is None:
             if is_local:
                 return realm.table  # type: ignore[no-any-return]
@@ -92,12 +105,14 @@ class Permissions:
             return realm.table  # type: ignore[no-any-return]
         guard = self._guards.get((realm.name, role))
         if guard is None or guard.realm_table is not realm.table:
-            guard = self._guards[realm.name, role] = Guard(realm.name, policy, realm.table, self._router, self._clock)
+            guard = self._guards[realm.name, role] = Guard(
+                realm.name, policy, realm.table, self._router, self._clock, self._holds
+            )
         return guard.table
 
     def allows(self, realm: str, peer: Peer, code: int, match: str, uri: str) -> bool:
         """Whether ``peer``, a session of ``realm``, may do that by its rules; who would have to be asked says no."""
-        policy = self._roles.get(realm, self._roles.get("*", {})).get(peer.authrole)
+        policy = self._policy(realm, peer.authrole)
         if policy is None or policy.allows_all:  # of no role that is named: a session of this process
             return True
         rule = policy.rules.decide(code, match, uri)
@@ -108,6 +123,21 @@ class Permissions:
         for (realm_name, role_name), guard in self._guards.items():
             if realm in {None, realm_name} and role in {None, role_name}:
                 guard.forget(uri)
+
+
+def policies(config: Mapping[str, Any]) -> dict[str, dict[str, RolePolicy]]:
+    """What the configuration says, by realm and role; ValueError names the role."""
+    made: dict[str, dict[str, RolePolicy]] = {}
+    for realm, roles in config.items():
+        if not isinstance(roles, Mapping):
+            raise ValueError(f"expected roles for the realm {realm!r}, got {type(roles).__name__}")
+        made[realm] = {}
+        for role, rules in roles.items():
+            try:
+                made[realm][role] = RolePolicy(rules)
+            except ValueError as exc:
+                raise ValueError(f"role {role!r} of the realm {realm!r}: {exc}") from exc
+    return made
 
 
 class RolePolicy:
@@ -157,8 +187,10 @@ class Guard:
         realm_table: dict[int, Any],
         router: PermissionRouter,
         clock: Callable[[], float],
+        holds: dict[RouterSession, Hold],
     ) -> None:
         self.realm_table = realm_table
+        self._holds = holds
         self._realm = realm
         self._policy = policy
         self._router = router
@@ -235,7 +267,7 @@ class Guard:
         if self._router.runtime is None:
             discard(outcome)
             raise RuntimeError("expected a router with a runtime for an authorizer that awaits, got one without")
-        hold = Hold(session, self.table, self._router.runtime)
+        hold = Hold(session, self.table, self._router.runtime, self._holds)
         serve = self.realm_table[msg.code]
 
         def serve_late(verdict: Verdict) -> None:
@@ -289,10 +321,13 @@ class Guard:
 class Hold:
     """Keeps the messages of one session in order while an authorizer thinks about one of them."""
 
-    def __init__(self, session: RouterSession, table: dict[int, Any], runtime: Runtime) -> None:
+    def __init__(
+        self, session: RouterSession, table: dict[int, Any], runtime: Runtime, holds: dict[RouterSession, Hold]
+    ) -> None:
         self.session = session
+        self.after = table  # serves the session when the wait is over
+        self._holds = holds
         self._runtime = runtime
-        self._after = table
         self._queue: deque[Any] = deque()
         self._size = 0
         self._task: Any = None
@@ -303,6 +338,7 @@ class Hold:
     def wait(self, judgement: Any, timeout: float, overdue: Callable[[], None]) -> None:
         """The session's messages wait until ``judgement``, a coroutine, or ``overdue`` calls `release`."""
         self.session.swap_table(None, self._table)
+        self._holds[self.session] = self
         self._task = self._runtime.spawn(judgement, "autobahn router authorization")
         if not self._is_over:
             self._timer = self._runtime.call_later(timeout, lambda: self._give_up(overdue))
@@ -323,10 +359,11 @@ class Hold:
         if self._is_over:
             return
         self._is_over = True
+        self._holds.pop(self.session, None)
         if self._timer is not None:
             self._timer.cancel()
         session = self.session
-        if not session.swap_table(self._table, self._after):
+        if not session.swap_table(self._table, self.after):
             return  # the session has ended
         session.serve_late(serve, msg)
         while self._queue:

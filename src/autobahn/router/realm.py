@@ -35,6 +35,8 @@ class Realm:
         self.name = name
         self.options = options = options if options is not None else RealmOptions()
         self.sessions: dict[int, Peer] = {}
+        self.joins = 0  # sessions so far
+        self._past_invocations = 0  # of sessions that have left
         self.observers: list[RealmObserver] = []
         self.authorize: Authorize = _everybody  # permissions set it
         self.delivery = Delivery()
@@ -71,6 +73,7 @@ class Realm:
     def join(self, peer: Peer) -> None:
         """``peer`` is a session of the realm; call `announce_join` once it has its WELCOME."""
         self.sessions[peer.id] = peer
+        self.joins += 1
 
     def announce_join(self, peer: Peer) -> None:
         """The observers know of ``peer``."""
@@ -80,10 +83,17 @@ class Realm:
     def leave(self, peer: Peer) -> None:
         """Nothing of ``peer`` is left in any book, and whoever waited for it has an answer."""
         del self.sessions[peer.id]
+        self._past_invocations += peer.last_invocation
         self.broker.leave(peer)
         self.dealer.leave(peer)
         for observer in self.observers:
             observer.session_left(peer)
+
+    @property
+    def invocations(self) -> int:
+        """How many INVOCATIONs were sent so far; they are numbered, so that counting costs nothing."""
+        now = sum(peer.last_invocation for peer in self.sessions.values())
+        return self._past_invocations + now + self.house.last_invocation
 
     def refused(self, peer: Peer, msg: Any) -> None:
         """``msg`` of ``peer`` is answered with ERROR, whoever found that; its request id is used all the same."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from autobahn.log import Log
 from autobahn.router.delivery import post
 from autobahn.router.ids import random_authid
 from autobahn.router.login import Login
@@ -18,7 +18,7 @@ from autobahn.wamp.message import Abort, Authenticate, Challenge, Error, Goodbye
 from autobahn.wamp.runtime import Runtime, TimerHandle
 from autobahn.wamp.uri import is_valid
 
-log = logging.getLogger("autobahn.router")
+log = Log("autobahn.router")
 
 PROTOCOL_VIOLATION = "wamp.error.protocol_violation"
 GOODBYE_AND_OUT = "wamp.close.goodbye_and_out"
@@ -71,6 +71,8 @@ class RouterOfSession(Protocol):
 
     def find_realm(self, name: str) -> Realm | None: ...
     def has_realm(self, name: str) -> bool: ...
+    def link_gone(self, link: Any) -> None: ...
+    def refused(self, reason: str) -> None: ...
 
 
 class RouterSession(Peer):
@@ -140,11 +142,11 @@ class RouterSession(Peer):
     def onClose(self, was_clean: bool) -> None:
         """The link is gone, and so is the session."""
         self._stop_timer()
-        self._router.links.discard(self)
         self._state = State.FAILED
         self._dispose()
         self._transport = None
         self.send = self.send_encoded = unattached
+        self._router.link_gone(self)
 
     # ---- ending a session ------------------------------------------------------------------------------
 
@@ -270,7 +272,9 @@ class RouterSession(Peer):
 
     def _deny(self, exc: ApplicationError) -> None:
         """The client has ABORT with the reason, and its link closes."""
-        log.info("HELLO refused: %s", exc.error_message())
+        peer = getattr(getattr(self._transport, "channel", None), "peer", None) or "this process"
+        log.info("HELLO refused: {error} (peer {peer})", peer=peer, error=exc.error_message(), reason=exc.error)
+        self._router.refused(exc.error)
         self._abort(exc.error, str(exc.args[0]) if exc.args else "", **exc.kwargs)
         self._close_link()
 
@@ -318,7 +322,7 @@ class RouterSession(Peer):
         if self._realm is not None:
             self._realm.refused(self, msg)
         if msg.code == 16 and msg.options.get("acknowledge") is not True:
-            log.debug("session %d: publication refused: %s", self.id, exc.error_message())
+            log.debug("session {session}: publication refused: {error}", session=self.id, error=exc.error_message())
             return
         post(self, Error(msg.code, msg.request, {}, exc.error, list(exc.args), exc.kwargs))
 
@@ -330,6 +334,27 @@ class RouterSession(Peer):
             return False
         self._table = new
         return True
+
+    def permissions_changed(self, permissions: Any) -> None:
+        """``permissions`` count for the client from now on; GOODBYE, if it has no role any more."""
+        realm = self._realm
+        if realm is None:
+            return
+        try:
+            table = permissions.table_for(realm, self, self._granted is not None)
+        except ApplicationError as exc:
+            self.close(exc.error, str(exc.args[0]))
+            return
+        if not permissions.held_back(self, table):
+            self._table = table
+        for subscription in list(self.subscriptions.values()):
+            if permissions.forbids(realm.name, self, 32, subscription.match, subscription.topic):
+                realm.broker.revoke(self, subscription, ApplicationError.NOT_AUTHORIZED)
+
+    @property
+    def transport(self) -> Any:
+        """The transport of the link; None when it is gone."""
+        return self._transport
 
     def serve_late(self, serve: Callable[[Any], None], msg: Any) -> None:
         """``msg``, which has waited, takes effect; a violation ends the session here, as its link would."""
