@@ -121,6 +121,13 @@ class TypeCheckError(ApplicationError):
         super().__init__(ApplicationError.TYPE_CHECK_ERROR, *args, **kwargs)
 
 
+class StreamOverflow(ApplicationError):
+    """More values of a stream arrived than may wait for the one who takes them; the stream is over."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("autobahn.error.stream_overflow", *args, **kwargs)
+
+
 class NotAuthorized(Exception):
     """Raised by an endpoint: the caller may not do this (once defined on the session)."""
 

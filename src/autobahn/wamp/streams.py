@@ -12,20 +12,13 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.exception import ApplicationError, StreamOverflow
 from autobahn.wamp.types import CallResult
 
 __all__ = ("CallStream", "StreamOverflow")
 
 STREAM_BUFFER = 4096
 """Chunks of one invocation that may wait for its endpoint."""
-
-
-class StreamOverflow(ApplicationError):
-    """More values of a stream arrived than may wait for the one who takes them; the call is over."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("autobahn.error.stream_overflow", *args, **kwargs)
 
 
 @types.coroutine
@@ -85,15 +78,18 @@ class Inbox:
         while not self._items:
             if self.is_closed:
                 raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("expected one consumer of a stream, got a second that waits for the same value")
-            waiter = self._waiter = self._runtime.create_future()
-            try:
-                await waiter  # for a wake-up, never for a value: cancelling it loses nothing
-            finally:
-                if self._waiter is waiter:
-                    self._waiter = None
+            await self._wait()
         return self._items.popleft()
+
+    async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("expected one consumer of a stream, got a second that waits for the same value")
+        waiter = self._waiter = self._runtime.create_future()
+        try:
+            await waiter  # for a wake-up, never for a value: cancelling it loses nothing
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
 
 
 class CallStream:
