@@ -42,7 +42,7 @@ sanitize: $(INSTALLED)
 interop: $(INSTALLED)
 	$(BIN)/python tests/interop/run.py
 	$(BIN)/python -m pytest -q tests/interop/test_ws_peers.py
-	$(BIN)/python tests/interop/js_clients.py
+	$(BIN)/python tests/interop/other_clients.py
 	$(BIN)/python tests/interop/chromium.py
 
 soak: $(INSTALLED)

@@ -1,23 +1,33 @@
-"""WAMP clients in JavaScript on our router: AutobahnJS and wampy.js under Node, AutobahnJS in a headless Chromium.
+"""Other WAMP clients on our router: AutobahnJS (Node.js and Chromium), wampy.js, xconn and swampyer.
 
-    python tests/interop/js_clients.py        # installs the npm packages into .peers/js first; part of `make interop`
+    python tests/interop/other_clients.py     # installs the clients below .peers/ first; part of `make interop`
 
-Exit status 0 when every check passed; without Node.js or Chromium the rows say what is missing.
+Exit status 0 when every check passed; what cannot be installed is named, and its exit status is 2.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 
 HERE = pathlib.Path(__file__).resolve().parent
-FOLDER = HERE.parent.parent / ".peers" / "js"
-SCRIPTS = {"AutobahnJS": "check_autobahnjs.cjs", "wampy.js": "check_wampy.mjs"}
+PEERS = HERE.parent.parent / ".peers"
+NODE = PEERS / "js"
+SCRIPTS = {  # client: its script; JavaScript runs in .peers/js, Python in an environment of the client's own
+    "AutobahnJS": "check_autobahnjs.cjs",
+    "wampy.js": "check_wampy.mjs",
+    "xconn": "check_xconn.py",
+    "swampyer": "check_swampyer.py",
+}
+PACKAGES = {"xconn": ["xconn"], "swampyer": ["swampyer", "msgpack", "cbor2"]}
+RAWSOCKET = {"xconn"}  # speak RawSocket, too
 SERIALIZERS = ["json", "msgpack", "cbor"]
 INSTALL_LIMIT = 300
 CHECK_LIMIT = 90
@@ -56,64 +66,84 @@ EXPECTED = {
 }
 
 
-def missing() -> str | None:
-    """What keeps the checks from running, or None."""
+def set_up(client: str) -> str | None:
+    """The client is installed; returns why not, or None."""
+    return _set_up_python(client) if client in PACKAGES else _set_up_node()
+
+
+def _set_up_node() -> str | None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: apt-get install nodejs npm)"
-    return None
-
-
-def set_up() -> str | None:
-    """The npm packages are installed; returns why not, or None."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    NODE.mkdir(parents=True, exist_ok=True)
     for path in (HERE / "js").iterdir():
-        shutil.copy(path, FOLDER)
-    if (FOLDER / "node_modules" / "wampy").exists():
+        shutil.copy(path, NODE)
+    if (NODE / "node_modules" / "wampy").exists():
         return None
-    command = ["npm", "install", "--ignore-scripts", "--no-fund", "--no-audit"]
+    return _install(["npm", "install", "--ignore-scripts", "--no-fund", "--no-audit"], NODE)
+
+
+def _set_up_python(client: str) -> str | None:
+    folder = PEERS / client
+    if (folder / ".installed").exists():
+        return None
+    PEERS.mkdir(exist_ok=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", *PACKAGES[client]]
+    failed = _install([sys.executable, "-m", "venv", str(folder)], PEERS) or _install(pip, PEERS)
+    if failed is None:
+        (folder / ".installed").touch()
+    return failed
+
+
+def _install(command: list[str], folder: pathlib.Path) -> str | None:
     try:
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_LIMIT, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        return f"npm has not installed the packages within {INSTALL_LIMIT} s"
-    return f"npm cannot install the packages: {done.stderr[-300:]}" if done.returncode else None
+        return f"not installed within {INSTALL_LIMIT} s: {' '.join(command)}"
+    return f"cannot be installed: {done.stderr[-300:]}" if done.returncode else None
 
 
 async def world() -> tuple[asyncio.subprocess.Process, str]:
-    """The router of `js_world.py`, and its URL."""
+    """The router of `world.py`, and its URL."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "js_world.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        sys.executable, str(HERE / "world.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), CHECK_LIMIT)
     return process, line.decode().strip()
 
 
-async def run_client(script: str, url: str, serializer: str) -> dict:
+async def run_client(client: str, url: str, serializer: str) -> dict:
     """What one client found with one serializer: the line its script prints."""
+    if client in PACKAGES:
+        command = [str(PEERS / client / "bin" / "python"), str(HERE / "python" / SCRIPTS[client])]
+    else:
+        command = ["node", str(NODE / SCRIPTS[client])]
+    row = {"client": client, "url": url.partition(":")[0], "serializer": serializer}
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     process = await asyncio.create_subprocess_exec(
-        *("node", script, url, serializer), cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        *command, url, serializer, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), CHECK_LIMIT)
     except TimeoutError:
         process.kill()
         await process.wait()
-        return {"client": script, "checks": 0, "passed": False, "bad": {"all": f"no end after {CHECK_LIMIT} s"}}
+        return {**row, "checks": 0, "passed": False, "bad": {"all": f"no end after {CHECK_LIMIT} s"}}
     for line in out.decode().splitlines():
         if line.startswith('{"client"'):  # it logs to the same place
-            return json.loads(line)
-    return {"client": script, "checks": 0, "passed": False, "bad": {"all": err.decode()[-500:]}}
+            return {**row, **json.loads(line)}
+    return {**row, "checks": 0, "passed": False, "bad": {"all": err.decode()[-500:]}}
 
 
-async def check_node(clients: dict[str, str], serializers: list[str]) -> list[dict]:
-    """A row for each client and serializer, on one router."""
+async def check(clients: Iterable[str]) -> list[dict]:
+    """A row for each client, transport and serializer, on one router."""
     process, url = await world()
     rows = []
     try:
-        for script in clients.values():
-            for serializer in serializers:
-                rows.append({**await run_client(script, url, serializer), "serializer": serializer})
+        for client in clients:
+            urls = [url, url.replace("ws:", "rs:", 1)] if client in RAWSOCKET else [url]
+            rows += [await run_client(client, each, serializer) for each in urls for serializer in SERIALIZERS]
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -123,7 +153,7 @@ async def check_node(clients: dict[str, str], serializers: list[str]) -> list[di
 
 async def check_chromium(program: str) -> dict:
     """What AutobahnJS in a browser found."""
-    from js_world import PythonCallee
+    from world import PythonCallee
 
     from autobahn.asyncio.router import Router
     from autobahn.asyncio.wamp import ApplicationSession
@@ -144,7 +174,7 @@ async def check_chromium(program: str) -> dict:
             ready = loop.create_future()
             router.attach(callee(ComponentConfig("realm1", ready)))
             await ready
-        script = (FOLDER / "node_modules" / "autobahn-browser" / "autobahn.min.js").read_text()
+        script = (NODE / "node_modules" / "autobahn-browser" / "autobahn.min.js").read_text()
         pages = {"/": (PAGE.replace("%URL%", router.url), "text/html"), "/autobahn.min.js": (script, "text/javascript")}
 
         def serve(request):
@@ -177,31 +207,31 @@ async def check_chromium(program: str) -> dict:
     if "failed" in seen:
         wrong["failed"] = seen["failed"]
     return {
-        "client": "AutobahnJS in Chromium", "serializer": "json", "checks": len(EXPECTED), "bad": wrong,
+        "client": "AutobahnJS in Chromium", "url": "ws", "serializer": "json", "checks": len(EXPECTED), "bad": wrong,
         "passed": not wrong,
     }  # fmt: skip
 
 
 async def main() -> int:
-    """Exit status 0 when every check passed that could be run."""
-    reason = missing() or set_up()
-    if reason:
-        print(f"JavaScript clients: nothing was run: {reason}")
-        return 2
-    rows = await check_node(SCRIPTS, SERIALIZERS)
-    import chromium
-
+    """Exit status 0 when every check passed, 1 when one failed, 2 when something could not be run."""
+    absent = {client: reason for client in SCRIPTS if (reason := set_up(client))}
+    rows = await check(client for client in SCRIPTS if client not in absent)
     program = chromium.browser()
     if program is None:
-        print("Chromium is not installed: not run (Debian: apt-get install chromium)")
-    else:
+        absent["Chromium"] = "not installed (Debian: apt-get install chromium)"
+    elif "AutobahnJS" not in absent:
         rows.append(await check_chromium(program))
-    print("| client | serializer | checks | outcome |\n|---|---|---|---|")
+    print("| client | transport | serializer | checks | outcome |\n|---|---|---|---|---|")
     for row in rows:
         outcome = "ok" if row["passed"] else f"NOT ok: {row['bad']}"
-        print(f"| {row['client']} | {row['serializer']} | {row['checks']} | {outcome} |")
-    return 0 if all(row["passed"] for row in rows) else 1
+        print(f"| {row['client']} | {row['url']} | {row['serializer']} | {row['checks']} | {outcome} |")
+    for client, reason in absent.items():
+        print(f"{client}: not run: {reason}")
+    return 1 if not all(row["passed"] for row in rows) else 2 if absent else 0
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    import chromium
+
     sys.exit(asyncio.run(main()))
