@@ -57,13 +57,73 @@ async def test_observers_see_messages(when, base):
             server.on("nonsense", print)
 
 
-async def test_an_observer_that_comes_too_late_is_told_so():
-    async with World(Echo) as world:
+@pytest.mark.parametrize("base", [Echo, Quiet])
+async def test_observers_come_and_go_at_any_time(base, loop_name):
+    async with World(observing(base, "never")) as world:
+        client = await world.open()
+        server = world.server
+        for number in range(4):
+            client.sendMessage(b"unseen")
+            await (client if base is Echo else server).messages.get()
+            server.on("message", server.see)
+            client.sendMessage(b"%d" % number)
+            await until(lambda: len(server.seen) == number + 1)
+            await (client if base is Echo else server).messages.get()
+            server.off("message", server.see)
+        assert server.seen == [(b"%d" % number, False) for number in range(4)]
+
+
+async def test_an_observer_added_by_a_message_sees_the_next_one():
+    class Adds(observing(Server, "never")):
+        def onMessage(self, payload, isBinary):
+            if payload == b"add":
+                self.on("message", self.see)
+
+    async with World(Adds) as world:
+        client = await world.open()
+        for payload in (b"a", b"add", b"b", b"c"):
+            client.sendMessage(payload)
+        await until(lambda: len(world.server.seen) == 2)
+        assert world.server.seen == [(b"b", False), (b"c", False)]
+
+
+async def test_observers_see_messages_that_came_in_pieces():
+    class Pieces(observing(Server, "never")):
+        pieces = 0
+
+        def onMessageFrameData(self, payload):
+            self.pieces += 1
+            super().onMessageFrameData(payload)
+
+    async with World(Pieces) as world:
+        client = await world.open()
+        await world.server.is_open
+        world.server.on("message", world.server.see)
+        client.sendMessage(b"abcd", fragmentSize=1)
+        await until(lambda: world.server.seen)
+        assert (world.server.seen, world.server.pieces) == ([(b"abcd", False)], 4)
+        assert await world.server.messages.get() == (b"abcd", False)
+
+
+@pytest.mark.parametrize("where", ["onConnect", "onOpen"])
+async def test_a_callback_put_on_the_instance(where):
+    class Late(Server):
+        def onConnect(self, request):
+            if where == "onConnect":
+                self.onMessage = self.take
+
+        def onOpen(self):
+            if where == "onOpen":
+                self.onMessage = self.take
+
+        def take(self, payload, isBinary):
+            self.messages.put_nowait(("taken", payload))
+
+    async with World(Late) as world:
         client = await world.open()
         client.sendMessage(b"a")
-        await client.messages.get()
-        with pytest.raises(RuntimeError, match="before the first message"):
-            world.server.on("message", print)
+        await until(lambda: not world.server.messages.empty())
+        assert await world.server.messages.get() == ("taken", b"a")
 
 
 async def test_an_observer_that_raises_is_reported():

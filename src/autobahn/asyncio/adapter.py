@@ -166,16 +166,11 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def on(self, event: str, handler: Callable[..., Any]) -> None:
         """`handler(payload, is_binary=...)` is called after `onMessage`; the one `event` is "message".
 
-        Raises `RuntimeError` for another event, and when messages are arriving already and nobody has observed so far.
+        Raises `RuntimeError` for another event.
         """
-        observers = self._ws_get_observers()
-        observers.on(event, handler)
-        connection = self._ws_connection
-        if self._ws_intake is None and connection is not None and not self._ws_has_observed:
-            self._ws_has_observed = connection.renew_reader()
-            if not self._ws_has_observed:
-                observers.off(event, handler)
-                raise RuntimeError('expected on("message") before the first message arrives, got it later')
+        self._ws_get_observers().on(event, handler)
+        if self._ws_connection is not None:
+            self._ws_connection.renew_receiver()
 
     def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
         """`handler` is not called any more; without it, none of `event`; without both, none at all."""
@@ -278,8 +273,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         receiver: Callable[[bytes, bool], Any] = self._ws_queue_message if is_async else self.onMessage
         if self._ws_meter is not None:
             receiver = self._ws_meter.received(receiver)
-        if self._ws_observers is not None or is_async:
-            self._ws_has_observed = True
+        if self._ws_observers is not None:
             receiver = observed(receiver, self._ws_observe)
         return receiver
 
@@ -325,7 +319,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         """Who takes messages piece by piece: only when the class overrides one of the hooks for that."""
         if not overrides_stream_hooks(self, WebSocketAdapterProtocol):
             return None
-        stream = self._ws_stream = MessageStream(self, self._ws_call_in_order)
+        stream = self._ws_stream = MessageStream(self, self._ws_call_in_order, self._ws_observe)
         return stream
 
     def connection_handshake(self, request_or_response: Any) -> None:
@@ -359,6 +353,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
             self.sendMessage = connection.send_message  # type: ignore[method-assign]
         self._ws_call(self.onOpen, "onOpen")
+        if "onMessage" in self.__dict__:
+            connection.renew_receiver()  # the program put it there just now
         if self._ws_open_future is not None and not self._ws_open_future.done():
             self._ws_open_future.set_result(None)
 
@@ -422,14 +418,12 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         assert self._ws_intake is not None
         self._ws_intake.add(call, where, size)
 
-    _ws_has_observed = False
-
     def _ws_get_observers(self) -> Observers:
         if self._ws_observers is None:
             self._ws_observers = Observers()
         return self._ws_observers
 
-    def _ws_observe(self, payload: bytes, is_binary: bool) -> Any:
+    def _ws_observe(self, payload: bytes, is_binary: bool) -> None:
         if self._ws_observers is not None:
             self._ws_call(lambda: self.fire("message", payload, is_binary=is_binary), "message")
 

@@ -40,7 +40,7 @@ class Intake:
             on_lag=self._hold_on,
             on_caught_up=self.read_on,
         )
-        if connection.reader is not None and connection.receive in (connection.reader.feed, connection.receive_first):
+        if connection.reader is not None and connection.receive == connection.reader.feed:
             connection.receive = self._receive
 
     @property

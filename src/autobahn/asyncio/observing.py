@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.util import ObservableMixin
@@ -15,13 +15,9 @@ class Observers(ObservableMixin):
     def __init__(self) -> None:
         self.set_valid_events(["message"])
 
-    def has_any(self) -> bool:
-        """Whether somebody listens."""
-        return bool((self._listeners or {}).get("message"))
-
 
 def observed(
-    on_message: Callable[[bytes, bool], Any], fire: Callable[[bytes, bool], Awaitable[Any]]
+    on_message: Callable[[bytes, bool], Any], fire: Callable[[bytes, bool], None]
 ) -> Callable[[bytes, bool], Any]:
     """`on_message` with `fire` behind it; what either returns or raises is passed on."""
 

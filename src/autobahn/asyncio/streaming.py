@@ -27,11 +27,12 @@ class MessageStream:
     A hook that is overridden without calling the base stops the default ones after it.
     """
 
-    __slots__ = ("_call", "_chunks", "_frames", "_is_binary", "_protocol", "_size")
+    __slots__ = ("_call", "_chunks", "_frames", "_is_binary", "_observe", "_protocol", "_size")
 
-    def __init__(self, protocol: Any, call: Callable[..., None]) -> None:
+    def __init__(self, protocol: Any, call: Callable[..., None], observe: Callable[[bytes, bool], None]) -> None:
         self._protocol = protocol
         self._call = call
+        self._observe = observe
         self._is_binary = False
         self._size = 0  # octets of the message so far
         # Gathered in one buffer each: an object per fragment or segment would cost many times its octets.
@@ -97,4 +98,10 @@ class MessageStream:
     def message_end_default(self) -> Any:
         """Hands the message to `onMessage`."""
         frames, self._frames = self._frames, None
-        return None if frames is None else self._protocol.onMessage(bytes(frames), self._is_binary)
+        if frames is None:
+            return None
+        payload = bytes(frames)
+        try:
+            return self._protocol.onMessage(payload, self._is_binary)
+        finally:
+            self._observe(payload, self._is_binary)

@@ -186,7 +186,8 @@ cdef object _parse_close(bytes payload):
 cdef class Reader:
     """Turns bytes into messages; calls back in place, raises `FrameError` when the peer broke the rules."""
 
-    cdef object _on_message, _on_ping, _on_pong, _on_close, _on_result, _on_error
+    cdef public object on_message  # may be replaced at any time
+    cdef object _on_ping, _on_pong, _on_close, _on_result, _on_error
     cdef object _inflater, _stream
     cdef object _tail  # an incomplete header or control frame, or None
     cdef object _single  # the message when it is one inflated piece, or None
@@ -225,7 +226,7 @@ cdef class Reader:
         inflater=None,
         stream=None,
     ):
-        self._on_message = on_message
+        self.on_message = on_message
         self._on_ping = on_ping
         self._on_pong = on_pong
         self._on_close = on_close
@@ -667,7 +668,7 @@ cdef class Reader:
     cdef int _deliver(self, object payload, bint is_binary) except -1:
         cdef object result
         try:
-            result = self._on_message(payload, is_binary)
+            result = self.on_message(payload, is_binary)
             if result is not None:
                 self._on_result(result)
         except Exception as exc:

@@ -58,9 +58,9 @@ class Reader:
 
     __slots__ = (
         "_apply_mask", "_compressed", "_fin", "_gathered", "_in_message", "_inflater", "_is_binary",
-        "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_message",
-        "_on_ping", "_on_pong", "_on_result", "_parts", "_quick_max", "_remaining", "_stopped",
-        "_stream", "_tail", "_total", "_utf8_tail", "_validate_utf8", "_working",
+        "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_ping",
+        "_on_pong", "_on_result", "_parts", "_quick_max", "_remaining", "_stopped", "_stream", "_tail",
+        "_total", "_utf8_tail", "_validate_utf8", "_working", "on_message",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
@@ -80,7 +80,8 @@ class Reader:
         inflater: Inflating | None = None,
         stream: Stream | None = None,
     ) -> None:
-        self._on_message = on_message
+        self.on_message = on_message
+        """Who takes messages; may be replaced at any time."""
         self._on_ping = on_ping
         self._on_pong = on_pong
         self._on_close = on_close
@@ -421,7 +422,7 @@ class Reader:
 
     def _deliver(self, payload: bytes, is_binary: bool) -> None:
         try:
-            result = self._on_message(payload, is_binary)
+            result = self.on_message(payload, is_binary)
             if result is not None:
                 self._on_result(result)
         except Exception as exc:

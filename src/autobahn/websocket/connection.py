@@ -187,7 +187,7 @@ class Connection:
             self.deflater = pmce.new_deflater(options.compressionLevel, options.compressionBackend)
         self._masked = masked
         self._max_message = max_message
-        self._new_reader()
+        self.reader = self._new_reader()
         self.sender = Sender(
             self.writer,
             max_message=options.maxMessagePayloadSize,
@@ -196,7 +196,7 @@ class Connection:
             room=events.connection_room,
         )
         self.state = State.OPEN
-        self.receive = self.receive_first
+        self.receive = self.reader.feed
         self.writer.long_way = self._send_long
         self.send_message = self.writer.send_message
         self.sink.set_timeout(0, None)
@@ -210,9 +210,9 @@ class Connection:
         assert self.sender is not None
         self.sender.message(payload, isBinary, fragmentSize, not doNotCompress)
 
-    def _new_reader(self) -> None:
+    def _new_reader(self) -> Reader:
         options, events = self.options, self.events
-        self.reader = Reader(
+        return Reader(
             events.connection_receiver(),
             events.connection_ping,
             events.connection_pong,
@@ -228,18 +228,10 @@ class Connection:
             stream=events.connection_stream(),
         )
 
-    def renew_reader(self) -> bool:
-        """Asks `connection_receiver` again who takes messages; whether that is possible still."""
-        if self.reader is None or self.receive != self.receive_first:
-            return self.reader is None
-        self._new_reader()
-        return True
-
-    def receive_first(self, data: bytes) -> None:
-        """Takes the first octets of the open connection; until then `renew_reader` is possible."""
+    def renew_receiver(self) -> None:
+        """Asks `connection_receiver` again who takes messages."""
         if self.reader is not None:
-            self.receive = self.reader.feed
-            self.reader.feed(data)
+            self.reader.on_message = self.events.connection_receiver()
 
     # -- close -------------------------------------------------------------------------------------------------
 

@@ -289,7 +289,7 @@ class ClientConnection(Connection):
         held, self._held = self._held, []
         if self.reader is None:  # failed or lost meanwhile
             return
-        self.receive = self.receive_first
+        self.receive = self.reader.feed
         if self.state is State.OPEN:
             self.events.connection_opened()
         try:
