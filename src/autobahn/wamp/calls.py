@@ -31,7 +31,7 @@ class CallInfo:
 
     inbox: Inbox | None = None  # of the loop that takes the progressive results
     feeder: Any = None  # task that sends the stream of arguments
-    callbacks: deque[Awaitable[Any]] | None = None  # running or waiting async on_progress
+    callbacks: deque[Awaitable[Any]] | None = None  # async on_progress that wait for those before them
     runner: Any = None  # task that awaits them
     final: Callable[[], None] | None = None  # gives the call its result, when they are done
 
@@ -45,6 +45,10 @@ class CallInfo:
             self.feeder.cancel()
         if self.runner is not None:
             self.runner.cancel()
+            for callback in self.callbacks or ():
+                close = getattr(callback, "close", None)  # the others are futures
+                if close is not None:
+                    close()
 
 
 def is_stream(value: Any) -> bool:
@@ -62,7 +66,10 @@ class Caller:
         self.table: dict[int, Callable[[Any], None]] = {8: self._on_error, 50: self._on_result}
 
     def fail_all(self, make: Callable[[], BaseException]) -> None:
-        """The session ends: what the book of requests does not know of is settled too."""
+        """The session ends, and with it all streams and callbacks of calls; what no book has is settled here."""
+        for open_request in self._session._requests:
+            if type(open_request.info) is CallInfo:
+                open_request.info.stop()
         unsent, self._unsent = self._unsent, set()
         for request in unsent:
             request.info.stop()
@@ -234,19 +241,16 @@ class Caller:
     async def _run_callbacks(self, request: Request) -> None:
         info = request.info
         callbacks = info.callbacks
+        assert callbacks is not None
         try:
             while callbacks:
+                callback = callbacks.popleft()
                 try:
-                    await callbacks[0]
+                    await callback
                 except Exception as exc:
                     self._session._user_error(exc, f"While firing on_progress of {info.procedure}")
-                callbacks.popleft()
         finally:
             info.callbacks = info.runner = None
-            for callback in callbacks:
-                close = getattr(callback, "close", None)  # the others are futures
-                if close is not None:
-                    close()
         if self._finishing.pop(request.id, None) is not None:
             info.final()
 

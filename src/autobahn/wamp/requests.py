@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from autobahn.wamp.exception import ProtocolError
@@ -48,6 +48,9 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self._open.values())
 
     def restart(self) -> None:
         """A new session begins: ids count from 1 again."""

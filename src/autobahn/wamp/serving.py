@@ -66,19 +66,8 @@ class Serving:
     """One invocation that is not answered yet."""
 
     __slots__ = (
-        "args",
-        "details",
-        "has_slot",
-        "in_thread",
-        "inbox",
-        "is_interrupted",
-        "is_over",
-        "kwargs",
-        "request",
-        "service",
-        "task",
-        "timed_out",
-        "timer",
+        "args", "details", "has_slot", "in_thread", "inbox", "is_interrupted", "is_over", "kwargs", "request",
+        "service", "task", "timed_out", "timer", "work",
     )  # fmt: skip
 
     def __init__(self, msg: message.Invocation, service: Service) -> None:
@@ -88,6 +77,7 @@ class Serving:
         self.kwargs = msg.kwargs
         self.details = msg.details
         self.inbox: Inbox | None = None  # of the chunks, for an endpoint that takes a stream
+        self.work: Any = None  # what its task has not begun to await
         self.task: Any = None  # None while it waits, or runs in place
         self.timer: Any = None
         self.has_slot = False  # it counts for the concurrency of its registration
@@ -100,6 +90,15 @@ class Serving:
     def wants_progress(self) -> bool:
         """Whether the caller takes progressive results."""
         return bool(self.details.get("receive_progress"))
+
+    def cancel(self) -> None:
+        """The task of the endpoint is cancelled; what it never began is thrown away."""
+        if self.task is not None:
+            self.task.cancel()
+        close = getattr(self.work, "close", None)  # an awaitable need not be a coroutine
+        self.work = None
+        if close is not None:
+            close()
 
 
 class Servant:
@@ -125,8 +124,7 @@ class Servant:
                 one.timer.cancel()
             if one.inbox is not None:
                 one.inbox.close()
-            if one.task is not None:
-                one.task.cancel()
+            one.cancel()
         if self._session._runtime is not None:
             self._session._runtime.close_pool()
 
@@ -175,12 +173,10 @@ class Servant:
         if inbox is None or inbox.is_closed:
             raise ProtocolError(f"expected the id of a new invocation, got {msg.request}, which is being served")
         if (is_open or msg.args or msg.kwargs) and not inbox.put(unwrapped(msg.args, msg.kwargs)):
-            task = serving.task
             self._end(serving)
             exc = StreamOverflow(f"{STREAM_BUFFER} chunks for {serving.service.registration.procedure} wait")
             self._send_error(serving.request, exc.error, list(exc.args), {})
-            if task is not None:
-                task.cancel()
+            serving.cancel()
         if not is_open:
             inbox.close()
 
@@ -214,11 +210,13 @@ class Servant:
 
     def _run(self, serving: Serving, work: Awaitable[Any]) -> None:
         self._serving[serving.request] = serving
-        task = self._session._runtime.spawn(self._serve(serving, work), "autobahn endpoint")
+        serving.work = work
+        task = self._session._runtime.spawn(self._serve(serving), "autobahn endpoint")
         if not serving.is_over:
             serving.task = task
 
-    async def _serve(self, serving: Serving, work: Awaitable[Any]) -> None:
+    async def _serve(self, serving: Serving) -> None:
+        work, serving.work = serving.work, None
         try:
             result = await work
         except BaseException as exc:
@@ -309,9 +307,10 @@ class Servant:
         if serving.is_interrupted:
             return
         serving.is_interrupted = True
-        if serving.task is not None:
+        if serving.work is None and serving.task is not None:
             serving.task.cancel()
-        elif self._end(serving):  # it waited for its turn
+        elif self._end(serving):  # it waited for its turn, or its task has not begun
+            serving.cancel()
             self._send_canceled(serving)
 
     def _send_canceled(self, serving: Serving) -> None:
