@@ -37,7 +37,7 @@ PUBLIC = {
     "autobahn.wamp.exception": """ApplicationError Error InvalidPayload InvalidUri InvalidUriError NotAuthorized
         ProtocolError SerializationError SessionNotReady TransportLost TypeCheckError""",
     "autobahn.wamp.types": """Accept CallDetails CallOptions CallResult Challenge CloseDetails ComponentConfig Deny
-        EncodedPayload EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions Registration
+        EncodedPayload Event EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions Registration
         SessionDetails SessionIdent SubscribeOptions Subscription TransportDetails""",
     "autobahn.wamp.request": "Publication Registration Subscription",
     "autobahn.wamp.uri": "Pattern convert_starred_uri error register subscribe",

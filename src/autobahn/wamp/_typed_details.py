@@ -54,11 +54,17 @@ class CloseDetails(Record):
 
 
 class EventDetails(Record):
-    """Where an event comes from."""
+    """Where an event comes from.
+
+    ``publication``: the id that all receivers of the event see. ``topic``: the URI that was published to, also where a
+    pattern is subscribed to. ``publisher``, ``publisher_authid``, ``publisher_authrole``: only of a publisher that is
+    disclosed. ``retained``: True for the event of before the subscription that ``get_retained`` asks for.
+    ``trustlevel``: how much the router trusts the publisher, 0 or more; None when it does not say.
+    """
 
     __slots__ = (
         "enc_algo", "forward_for", "publication", "publisher", "publisher_authid", "publisher_authrole",
-        "retained", "subscription", "topic", "transaction_hash",
+        "retained", "subscription", "topic", "transaction_hash", "trustlevel",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +79,8 @@ class EventDetails(Record):
         transaction_hash: str | None = None,
         enc_algo: str | None = None,
         forward_for: list[dict[str, Any]] | None = None,
+        *,
+        trustlevel: int | None = None,
     ) -> None:
         self.subscription = subscription
         self.publication = publication
@@ -84,6 +92,29 @@ class EventDetails(Record):
         self.transaction_hash = transaction_hash
         self.enc_algo = enc_algo
         self.forward_for = forward_for
+        self.trustlevel = trustlevel
+
+
+class Event(Record):
+    """One event as a value: what a loop over ``session.events`` and ``session.event_history`` give.
+
+    ``args`` and ``kwargs``: what was published. ``timestamp``: when, in ISO 8601, for an event of the history.
+    """
+
+    __slots__ = ("args", "details", "kwargs", "timestamp")
+
+    def __init__(
+        self, args: list[Any], kwargs: dict[str, Any], details: EventDetails, timestamp: str | None = None
+    ) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.details = details
+        self.timestamp = timestamp
+
+    @property
+    def topic(self) -> str | None:
+        """The URI that was published to."""
+        return self.details.topic
 
 
 class CallDetails(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from autobahn.wamp._record import Record, expect_one_of, expect_type
 from autobahn.wamp.message import MAX_ID
@@ -35,11 +35,21 @@ def _many(name: str, value: Any, kind: type) -> Any:
 
 
 class SubscribeOptions(Record):
-    """How to subscribe; ``details`` (or ``details_arg``) asks for ``EventDetails`` in that keyword."""
+    """How to subscribe, and how the events get to their handler.
+
+    ``match``, ``get_retained``, ``nkey`` (the key of sharding) and ``forward_for`` are for the router. Here:
+
+    - ``details`` (or ``details_arg="name"``): the handler gets `EventDetails` in that keyword argument.
+    - ``mode``: None calls an ``async`` handler with each event at once, all side by side. "ordered": one after the
+      other. "concurrent": at most ``concurrency`` (which alone means this mode) side by side. "latest": one at a time,
+      and of the events that come meanwhile only the newest.
+    - ``buffer``: so many events may wait for the handler, or for the loop over ``session.events``; of more the oldest
+      are dropped, counted in ``Subscription.dropped`` and reported to ``onUserError``; in a loop, one more ends it.
+    """
 
     __slots__ = (
-        "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
-        "details", "details_arg", "forward_for", "get_retained", "match",
+        "buffer", "concurrency", "correlation_id", "correlation_is_anchor", "correlation_is_last",
+        "correlation_uri", "details", "details_arg", "forward_for", "get_retained", "match", "mode", "nkey",
     )  # fmt: skip
 
     def __init__(
@@ -53,11 +63,34 @@ class SubscribeOptions(Record):
         correlation_uri: Any = None,
         correlation_is_anchor: Any = None,
         correlation_is_last: Any = None,
+        *,
+        nkey: str | None = None,
+        mode: Literal["ordered", "concurrent", "latest"] | None = None,
+        concurrency: int | None = None,
+        buffer: int = 1000,
     ) -> None:
         expect_one_of("match", match, ("exact", "prefix", "wildcard"))
         expect_type("details", details, bool)
         expect_type("details_arg", details_arg, str)
         expect_type("get_retained", get_retained, bool)
+        expect_type("nkey", nkey, str)
+        expect_one_of("mode", mode, ("ordered", "concurrent", "latest"))
+        expect_type("concurrency", concurrency, int)
+        expect_type("buffer", buffer, int)
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"expected concurrency of 1 or more, got {concurrency}")
+        if mode == "concurrent" and concurrency is None:
+            raise ValueError(
+                'expected concurrency (how many handlers run side by side) with mode "concurrent", got none'
+            )
+        if concurrency is not None and mode in {"ordered", "latest"}:
+            raise ValueError(f'expected concurrency with mode "concurrent" only, got it with "{mode}"')
+        if buffer < 1:
+            raise ValueError(f"expected buffer to be a number of events, 1 or more, got {buffer}")
+        self.nkey = nkey
+        self.mode = mode if concurrency is None else "concurrent"
+        self.concurrency = concurrency
+        self.buffer = buffer
         self.match = match
         self.details = details
         self.details_arg = details_arg or ("details" if details else None)
@@ -70,16 +103,23 @@ class SubscribeOptions(Record):
 
     def message_attr(self) -> dict[str, Any]:
         """SUBSCRIBE.Options."""
-        return self._given("match", "get_retained", "forward_for")
+        return self._given("match", "get_retained", "nkey", "forward_for")
 
 
 class PublishOptions(Record):
-    """How to publish: acknowledgement, who gets the event and who does not."""
+    """How to publish: acknowledgement, who gets the event and who does not.
+
+    ``acknowledge``: ``publish`` returns a future of `Publication`. A receiver is whoever is subscribed, is in none of
+    the ``exclude*`` lists and in every ``eligible*`` list that is given (session ids, authids, authroles; a single
+    value will do; an empty list of the eligible means nobody). ``exclude_me=False``: the publisher gets its own event.
+    ``retain``: the router keeps the event for those who subscribe later with ``get_retained``. ``disclose_me``:
+    receivers may know who publishes. ``rkey``: the key of sharding. ``correlation_*`` stay here.
+    """
 
     __slots__ = (
         "acknowledge", "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
         "disclose_me", "eligible", "eligible_authid", "eligible_authrole", "exclude", "exclude_authid",
-        "exclude_authrole", "exclude_me", "forward_for", "retain", "transaction_hash",
+        "exclude_authrole", "exclude_me", "forward_for", "retain", "rkey", "transaction_hash",
     )  # fmt: skip
 
     _LISTS: ClassVar[tuple[tuple[str, type], ...]] = (
@@ -106,13 +146,16 @@ class PublishOptions(Record):
         correlation_is_last: Any = None,
         *,
         disclose_me: bool | None = None,
+        rkey: str | None = None,
     ) -> None:
         expect_type("acknowledge", acknowledge, bool)
         expect_type("exclude_me", exclude_me, bool)
         expect_type("retain", retain, bool)
         expect_type("transaction_hash", transaction_hash, str)
         expect_type("disclose_me", disclose_me, bool)
+        expect_type("rkey", rkey, str)
         self.acknowledge = acknowledge
+        self.rkey = rkey
         self.exclude_me = exclude_me
         self.exclude = _many("exclude", exclude, int)
         self.exclude_authid = _many("exclude_authid", exclude_authid, str)
@@ -136,7 +179,7 @@ class PublishOptions(Record):
             value = getattr(self, name)
             if value is not None:
                 options[name] = [value] if isinstance(value, kind) else list(value)
-        options.update(self._given("disclose_me"))
+        options.update(self._given("disclose_me", "rkey"))
         return options
 
 

@@ -23,14 +23,18 @@ class Publication:
 
 
 class Subscription:
-    """One handler subscribed to one topic; several may share the id."""
+    """One handler subscribed to one topic; several may share the id.
 
-    __slots__ = ("active", "handler", "id", "session", "topic")
+    ``dropped``: how many events the handler did not get, because too many waited for it (`SubscribeOptions`).
+    """
+
+    __slots__ = ("active", "dropped", "handler", "id", "session", "topic")
 
     def __init__(self, subscription_id: int, topic: str | None, session: Any, handler: Any) -> None:
         self.id = subscription_id
         self.topic = topic
         self.active = True
+        self.dropped = 0
         self.session = session
         self.handler = handler
 

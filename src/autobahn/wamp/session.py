@@ -15,19 +15,23 @@ from autobahn.log import Log
 from autobahn.wamp import lifecycle, message
 from autobahn.wamp.callee import Callee
 from autobahn.wamp.calls import Caller
+from autobahn.wamp.eventhistory import event_history
 from autobahn.wamp.events import PubSub
+from autobahn.wamp.eventstream import EventStream
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotReady, TransportLost
 from autobahn.wamp.failure import Failure
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.message import Message
+from autobahn.wamp.request import Subscription
 from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.streams import CallStream
-from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, SessionDetails
+from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, Event, SessionDetails, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, declared_error_uri
 
 EVENTS = ("connect", "disconnect", "join", "leave", "ready")
+CLEAN_REASONS = ("wamp.close.normal", "wamp.close.goodbye_and_out")
 GOODBYE_TIMEOUT = 5.0  # seconds a router has to answer our GOODBYE before the transport is closed
 
 
@@ -201,6 +205,7 @@ class ClientSession:
         self._table = {}
         self._transport.send(_message_module.Goodbye(details, reason or CloseDetails.REASON_DEFAULT))
         self._fail_pending(reason or CloseDetails.REASON_DEFAULT, message)  # an answer would be ignored
+        self._pubsub.reset()
         self._goodbye_timer = self._runtime.call_later(GOODBYE_TIMEOUT, self._goodbye_unanswered)
         return self._closed
 
@@ -229,6 +234,19 @@ class ClientSession:
         list, whose items are `Subscription` or the exception of that one.
         """
         return self._pubsub.subscribe(handler, topic, options, check_types)
+
+    def events(self, topic: str, options: SubscribeOptions | None = None) -> EventStream:
+        """Subscribe to ``topic`` for a loop: ``async for event in session.events(topic)``; see `EventStream`."""
+        return self._pubsub.events(topic, options)
+
+    async def event_history(self, subscription: Subscription | int, **filters: Any) -> list[Event]:
+        """The events the router has kept of ``subscription``, oldest first (WAMP "Event History").
+
+        Filters, which must all hold: ``reverse`` (newest first), ``limit``, ``topic``, ``from_time``, ``after_time``,
+        ``before_time``, ``until_time`` (a datetime with time zone, or RFC 3339 text), ``from_publication``,
+        ``after_publication``, ``before_publication``, ``until_publication`` (ids). Raises `ApplicationError`.
+        """
+        return await event_history(self, subscription, filters)
 
     def call(self, procedure: str, *args: Any, **kwargs: Any) -> Any:
         """Call ``procedure``; returns a future of its result (WAMP "Calling and Invocations").
@@ -379,21 +397,22 @@ class ClientSession:
         self._state = State.CLOSED
         self._table = {}
         self._session_id = None
-        self._fail_pending(details.reason or "", details.message)
+        make = self._fail_pending(details.reason or "", details.message)
         self._callee.reset()
-        self._pubsub.reset()
+        self._pubsub.reset(None if details.reason in CLEAN_REASONS else make)
         self._enqueue(self._left, details)
 
-    def _fail_pending(self, reason: str, text: str | None) -> None:
-        """Every request that waits for an answer fails, each with an exception of its own."""
+    def _fail_pending(self, reason: str, text: str | None) -> Callable[[], Exception]:
+        """Every request that waits for an answer fails, each with an exception of its own; what makes them."""
 
         def make() -> Exception:
             if reason == CloseDetails.REASON_TRANSPORT_LOST:
                 return TransportLost(text or "")
             return ApplicationError(reason, *([] if text is None else [text]))
 
-        self._requests.fail_all(make)
         self._caller.fail_all(make)
+        self._requests.fail_all(make)
+        return make
 
     # ---- lifecycle steps: one runs after the other, awaited ----------------------------------------------
 
@@ -419,6 +438,8 @@ class ClientSession:
         if self._transport is not transport:
             return  # lost before the first step ran
         await self.fire("connect", self, transport)
+        if self._transport is not transport or not transport.isOpen():
+            return  # a listener has closed it, or the router
         try:
             await settle(self.onConnect())
         except Exception as exc:
