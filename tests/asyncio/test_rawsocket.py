@@ -185,7 +185,7 @@ async def test_a_client_whose_server_says_nothing():
         ({"type": "rawsocket", "url": "http://a"}, "starts with rs:// or rss://"),
         ({"url": "rs://a/path"}, "host and port"),
         ("rs://a:x", "expected a port"),
-        ({"url": "rs://a", "serializer": "xml"}, "expected 'serializer' out of msgpack, cbor, json, got 'xml'"),
+        ({"url": "rs://a", "serializer": "xml"}, "expected 'serializer' out of msgpack, cbor, ubjson, json, got 'xml'"),
         ({"url": "rs://a", "serializer": 5}, "expected 'serializer'"),
         ({"url": "rs://a", "serializers": ["cbor"]}, "use 'serializer'"),
         ({"url": "rs://a", "headers": {"a": "b"}}, "expected no 'headers' for type 'rawsocket'"),

@@ -70,7 +70,7 @@ def test_T_PS_1_T_JB_3_payload_is_the_same_at_the_other_end(router, source, targ
 
 @pytest.mark.parametrize("source", NAMES)
 def test_one_encoding_per_codec(router, source):
-    spies = {name: Spy(CODECS[name]) for name in CODECS}
+    spies = {name: Spy(CODECS[name]) for name in ("json", "msgpack", "cbor")}
     publisher = link(router, source, spies)
     receivers = [link(router, name, spies) for name in NAMES for _ in range(10)]
     for receiver in receivers:

@@ -36,8 +36,8 @@ from autobahn.wamp.serializer import (
     default_serializers,
 )
 
-NAMES = ("json", "msgpack", "cbor")
-JSON, MSGPACK, CBOR = (CODECS[name] for name in NAMES)
+NAMES = ("json", "msgpack", "cbor", "ubjson")
+JSON, MSGPACK, CBOR, UBJSON = (CODECS[name] for name in NAMES)
 CRYPTO = json.loads((Path(__file__).parent.parent / "vectors" / "crypto.json").read_text())
 
 
@@ -158,6 +158,8 @@ def deep(codec: str, depth: int, inner: bytes | None = None) -> bytes:
     """EVENT with one argument nested ``depth`` lists deep."""
     if codec == "json":
         return b"[36,1,2,{},[" + b"[" * depth + (inner or b"1") + b"]" * depth + b"]]"
+    if codec == "ubjson":
+        return b"[U\x24U\x01U\x02{}[" + b"[" * depth + (inner or b"U\x01") + b"]" * depth + b"]]"
     one, head = (
         (b"\x91", b"\x95\x24\x01\x02\x80\x91") if codec == "msgpack" else (b"\x81", b"\x85\x18\x24\x01\x02\xa0\x81")
     )
@@ -311,6 +313,7 @@ def test_any_octets_decode_or_raise_protocol_error(data: bytes) -> None:
         "json": (b"", b"[36,1,2,{},"),
         "msgpack": (b"", b"\x95\x24\x01\x02\x80"),
         "cbor": (b"", b"\x85\x18\x24\x01\x02\xa0"),
+        "ubjson": (b"", b"[U\x24U\x01U\x02{}"),
     }
     for name, codec in CODECS.items():
         for head in heads[name]:
@@ -570,8 +573,3 @@ def test_statistics() -> None:
     assert serializer.stats(reset=False, details=True)["serialized"]["messages"] == 1
     assert serializer.stats() == {"bytes": 2 * len(data), "messages": 2, "rated_messages": 4}
     assert serializer.stats() == {"bytes": 0, "messages": 0, "rated_messages": 0}
-
-
-def test_json_variants_say_that_they_are_not_there() -> None:
-    with pytest.raises(NotImplementedError, match="later release"):
-        JsonSerializer(use_binary_hex_encoding=True)

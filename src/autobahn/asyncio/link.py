@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from autobahn.exception import Disconnected, PayloadExceededError
 from autobahn.log import printable
 from autobahn.wamp.exception import ProtocolError, TransportLost
 from autobahn.wamp.message import Message
+from autobahn.wamp.serializer import codec_of
 
 log = logging.getLogger("autobahn.wamp")
 
@@ -86,14 +87,21 @@ def _colons(digits: str) -> str:
 class WampLink:
     """The transport object that a session gets in ``onOpen`` and sends its messages with."""
 
-    __slots__ = ("_binary", "_decode", "_encode", "_send", "batched", "channel", "codec", "serializer", "session")
+    __slots__ = (
+        "_binary", "_decode", "_encode", "_frame", "_parts", "_send", "channel", "codec", "serializer", "session",
+    )  # fmt: skip
 
     def __init__(self, channel: Channel, session: Any, serializer: Any) -> None:
         self.channel = channel
         self.session = session
         self.serializer = serializer
-        self.codec = serializer.codec
-        self.batched: bool = serializer.batched
+        self.codec = codec_of(serializer)
+        self._frame: Callable[[bytes], bytes] | None = None  # how messages are framed that travel in batches
+        self._parts: Callable[[bytes], Iterable[Message]] | None = None  # the messages of a batch
+        if getattr(serializer, "batched", False) and self.codec is serializer.codec:
+            self._frame, self._parts = serializer.batch, self._split
+        elif self.codec.is_foreign:
+            self._parts = self.codec.decode_all
         self._binary: bool = self.codec.binary
         self._send = channel.channel_send
         self._encode: Callable[[Message], bytes] = self.codec.encode
@@ -106,8 +114,8 @@ class WampLink:
     def send(self, msg: Message) -> None:
         """Serialize and send ``msg``; TransportLost, SerializationError or PayloadExceededError otherwise."""
         data = self._encode(msg)
-        if self.batched:
-            data = self.serializer.batch(data)
+        if self._frame is not None:
+            data = self._frame(data)
         try:
             self._send(data, self._binary)
         except Disconnected as exc:
@@ -115,8 +123,8 @@ class WampLink:
 
     def send_encoded(self, data: bytes) -> None:
         """Send a message that is serialized with ``codec`` already."""
-        if self.batched:
-            data = self.serializer.batch(data)
+        if self._frame is not None:
+            data = self._frame(data)
         try:
             self._send(data, self._binary)
         except Disconnected as exc:
@@ -176,17 +184,28 @@ class WampLink:
             if binary is not self._binary:
                 expected, got = ("binary", "text") if self._binary else ("text", "binary")
                 raise ProtocolError(f"expected {expected} messages for {self.codec.name}, got a {got} one")
-            if self.batched:
-                for part in self.serializer.split(data):
-                    session.onMessage(self._decode(part))
-            else:
+            if self._parts is None:
                 session.onMessage(self._decode(data))
+            else:
+                for msg in self._parts(data):
+                    session.onMessage(msg)
         except ProtocolError as exc:
             self._violation(exc)
         except TransportLost:
             pass  # closed while its last messages were processed
         except Exception as exc:
             self._internal_error(exc)
+
+    def _split(self, data: bytes) -> Iterator[Message]:
+        """The messages of a batch, each decoded when its turn has come; the peer is answered in its own framing."""
+        if data.endswith(b"\x1e") and not self._binary:
+            self._frame = self._frame_as_specified
+        return map(self._decode, self.serializer.split(data))
+
+    @staticmethod
+    def _frame_as_specified(data: bytes) -> bytes:
+        """The separator of the specification; autobahn and crossbar use another one."""
+        return data + b"\x1e"
 
     def closed(self, was_clean: bool) -> None:
         """The channel is gone; the session hears of it once."""

@@ -1,6 +1,10 @@
 """The documented serializer classes: thin faces of the codecs, with batching.
 
-JSON, MessagePack and CBOR. UBJSON comes with a later release; FlatBuffers is left out.
+JSON, MessagePack, CBOR, and UBJSON when it is asked for by name. FlatBuffers is left out: only autobahn and crossbar
+speak it, with a schema of their own, and CBOR does the same for every peer.
+
+Own serializers may be given to factories: a subclass of `Serializer` with an own `IObjectSerializer`, or any
+`ISerializer`. What they do is slower, because messages become lists in between, but works everywhere.
 
 A batched message is framed (WAMP "Batched Transports"): JSON is followed by a separator octet, 0x18 as autobahn
 and crossbar write it or 0x1e as the specification means it, both accepted; the others are preceded by their length
@@ -9,10 +13,14 @@ in four octets, big-endian.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from autobahn.wamp.codec import CODECS, Codec
+from autobahn.wamp.codec_foreign import ForeignCodec, ObjectCodec
+from autobahn.wamp.codec_json import json_codec
 from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.interfaces import IObjectSerializer, ISerializer
 from autobahn.wamp.message import BY_CODE, Message
@@ -25,14 +33,17 @@ __all__ = (
     "MsgPackObjectSerializer",
     "MsgPackSerializer",
     "Serializer",
+    "UBJSONObjectSerializer",
+    "UBJSONSerializer",
+    "create_transport_serializer",
 )
 
 _SEPARATORS = (0x18, 0x1E)
 
 
-def frame(data: bytes, binary: bool) -> bytes:
+def frame(data: bytes, binary: bool, separator: bytes = b"\x18") -> bytes:
     """``data`` as one message of a batch."""
-    return len(data).to_bytes(4, "big") + data if binary else data + b"\x18"
+    return len(data).to_bytes(4, "big") + data if binary else data + separator
 
 
 def split(data: bytes, binary: bool) -> list[bytes]:
@@ -73,6 +84,11 @@ class ObjectSerializer(IObjectSerializer):
         self.codec: Codec = CODECS[self.NAME]
         self.batched = batched
 
+    @classmethod
+    def is_own(cls) -> bool:
+        """Whether ``codec`` does what this class does, that is to say, no subclass of a program does something else."""
+        return cls.serialize is ObjectSerializer.serialize and cls.unserialize is ObjectSerializer.unserialize
+
     def serialize(self, obj: Any) -> bytes:
         """The octets of ``obj``, framed if batched; raises ``SerializationError``."""
         data = self.codec.dumps(obj)
@@ -85,7 +101,12 @@ class ObjectSerializer(IObjectSerializer):
 
 
 class JsonObjectSerializer(ObjectSerializer):
-    """Values as JSON."""
+    """Values as JSON.
+
+    ``use_binary_hex_encoding``: octets are "0x" and hex digits in place of NUL and base64. Decimals travel as texts;
+    ``use_decimal_from_str``: texts that are numbers arrive as Decimals; ``use_decimal_from_float``: numbers with a
+    fraction or exponent do. Both ends must agree.
+    """
 
     NAME = "json"
     BINARY = False
@@ -97,8 +118,8 @@ class JsonObjectSerializer(ObjectSerializer):
         use_decimal_from_str: bool = False,
         use_decimal_from_float: bool = False,
     ) -> None:
-        _refuse_variants(use_binary_hex_encoding, use_decimal_from_str, use_decimal_from_float)
         super().__init__(batched)
+        self.codec = json_codec(use_binary_hex_encoding, use_decimal_from_str, use_decimal_from_float)
 
 
 class MsgPackObjectSerializer(ObjectSerializer):
@@ -113,8 +134,17 @@ class CBORObjectSerializer(ObjectSerializer):
     NAME = "cbor"
 
 
+class UBJSONObjectSerializer(ObjectSerializer):
+    """Values as UBJSON (in the form of BJData, as autobahn has it since 26.6)."""
+
+    NAME = "ubjson"
+
+
 class Serializer(ISerializer):
-    """Messages to octets and back, framed if ``batched``; ``codec`` is what does the work."""
+    """Messages to octets and back, framed if ``batched``; ``codec`` is what does the work.
+
+    ``BATCH_SEPARATOR`` ends every message of a batch of JSON, until the peer has shown that it uses the other one.
+    """
 
     SERIALIZER_ID: str = ""
     RAWSOCKET_SERIALIZER_ID: ClassVar[int] = 0
@@ -122,14 +152,26 @@ class Serializer(ISerializer):
     PAYLOAD_SERIALIZER_ID: ClassVar[str] = ""
     MESSAGE_TYPE_MAP: ClassVar[dict[int, type[Message]]] = BY_CODE
     RATED_MESSAGE_SIZE: ClassVar[int] = 512
+    BATCH_SEPARATOR: ClassVar[bytes] = b"\x18"
 
-    def __init__(self, serializer: ObjectSerializer) -> None:
+    def __init__(self, serializer: IObjectSerializer) -> None:
         self._serializer = serializer
-        self.codec: Codec = serializer.codec
-        self.batched: bool = serializer.batched
-        if self.batched:
+        self.batched = False
+        self.codec: Codec
+        if isinstance(serializer, ObjectSerializer) and serializer.is_own():
+            self.codec = serializer.codec
+            self.batched = serializer.batched
+        else:
+            self.codec = ObjectCodec(serializer)
+        if (self.batched or getattr(serializer, "batched", False)) and not self.SERIALIZER_ID.endswith(".batched"):
             self.SERIALIZER_ID = f"{self.SERIALIZER_ID}.batched"
+        self._autoreset: tuple[int, int, Callable[[dict[str, Any]], Any]] | None = None
         self.stats_reset()
+
+    @classmethod
+    def is_own(cls) -> bool:
+        """Whether ``codec`` does what this class does, that is to say, no subclass of a program does something else."""
+        return cls.serialize is Serializer.serialize and cls.unserialize is Serializer.unserialize
 
     def serialize(self, message: Message) -> tuple[bytes, bool]:
         """The octets of ``message``, and whether they are not text; raises ``SerializationError``."""
@@ -145,7 +187,7 @@ class Serializer(ISerializer):
             expected, got = ("binary", "text") if self.codec.binary else ("text", "binary")
             raise ProtocolError(f"expected a {expected} message for {self.SERIALIZER_ID}, got a {got} one")
         parts = self.split(payload) if self.batched else [payload]
-        messages = [self.codec.decode(part) for part in parts]
+        messages = [message for part in parts for message in self.codec.decode_all(part)]
         self._count("unserialized", len(messages), len(payload))
         return messages
 
@@ -155,7 +197,7 @@ class Serializer(ISerializer):
 
     def batch(self, data: bytes) -> bytes:
         """An encoded message as one message of a batch."""
-        return frame(data, self.codec.binary)
+        return frame(data, self.codec.binary, self.BATCH_SEPARATOR)
 
     def split(self, data: bytes) -> list[bytes]:
         """The encoded messages of a batch; raises ``ProtocolError``."""
@@ -168,12 +210,39 @@ class Serializer(ISerializer):
         self._stats = {
             kind: {"bytes": 0, "messages": 0, "rated_messages": 0} for kind in ("serialized", "unserialized")
         }
+        self._stats_since = time.monotonic_ns()
+
+    def set_stats_autoreset(
+        self,
+        rated_messages: int | None,
+        duration: int | None,
+        callback: Callable[[dict[str, Any]], Any],
+        reset_now: bool = False,
+    ) -> None:
+        """``callback(stats)`` gets the counters, and they start anew, after so many rated messages or nanoseconds.
+
+        The time is looked at when a message is counted; None: no such limit. Raises ``ValueError``.
+        """
+        for name, value in (("rated_messages", rated_messages), ("duration", duration)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"expected {name} as an int from 1, or None, got {value!r}")
+        if rated_messages is None and duration is None:
+            raise ValueError("expected rated_messages or duration, got neither")
+        if not callable(callback):
+            raise ValueError(f"expected a callable as callback, got {type(callback).__name__}")
+        self._autoreset = (rated_messages or sys.maxsize, duration or sys.maxsize, callback)
+        if reset_now:
+            self.stats_reset()
 
     def _count(self, kind: str, messages: int, octets: int) -> None:
         stats = self._stats[kind]
         stats["bytes"] += octets
         stats["messages"] += messages
         stats["rated_messages"] += -(-octets // self.RATED_MESSAGE_SIZE)
+        if self._autoreset is not None:
+            most, longest, callback = self._autoreset
+            if self.stats_rated_messages() >= most or time.monotonic_ns() - self._stats_since >= longest:
+                callback(self.stats(details=True))
 
     def _total(self, name: str) -> int:
         return self._stats["serialized"][name] + self._stats["unserialized"][name]
@@ -243,41 +312,66 @@ class CBORSerializer(Serializer):
         super().__init__(CBORObjectSerializer(batched))
 
 
+class UBJSONSerializer(Serializer):
+    """Messages as UBJSON (in the form of BJData, as autobahn has it since 26.6)."""
+
+    SERIALIZER_ID = "ubjson"
+    PAYLOAD_SERIALIZER_ID = "ubjson"
+    RAWSOCKET_SERIALIZER_ID = 4
+    MIME_TYPE = "application/ubjson"
+
+    def __init__(self, batched: bool = False) -> None:
+        super().__init__(UBJSONObjectSerializer(batched))
+
+
 SERID_TO_OBJSER: dict[str, type[ObjectSerializer]] = {
     "msgpack": MsgPackObjectSerializer,
     "cbor": CBORObjectSerializer,
+    "ubjson": UBJSONObjectSerializer,
     "json": JsonObjectSerializer,
 }
 SERID_TO_SER: dict[str, type[Any]] = {
     "msgpack": MsgPackSerializer,
     "cbor": CBORSerializer,
+    "ubjson": UBJSONSerializer,
     "json": JsonSerializer,
 }
 
-_PREFERENCE = ("cbor", "msgpack", "json")
+_PREFERENCE = ("cbor", "msgpack", "json")  # UBJSON only by name: it is decoded in Python, which costs a router time
 
 
 def default_serializers() -> list[Any]:
-    """All serializers in the order in which they are offered, each batched before plain."""
+    """The serializers that are offered unless others are named, in order, each batched before plain."""
     return [SERID_TO_SER[name](batched=batched) for name in _PREFERENCE for batched in (True, False)]
 
 
 def create_transport_serializer(serializer_id: str) -> Any:
     """The serializer of an id like ``cbor`` or ``json.batched``; raises ``RuntimeError``."""
-    name, dot, suffix = serializer_id.partition(".")
+    name, dot, suffix = str(serializer_id).partition(".")
     if name not in SERID_TO_SER or (dot and suffix != "batched"):
-        known = ", ".join(_PREFERENCE)
-        raise RuntimeError(f"expected a serializer id out of {known}, or .batched, got {serializer_id!r}")
+        hint = " (FlatBuffers is not supported: use cbor)" if name == "flatbuffers" else ""
+        known = ", ".join(SERID_TO_SER)
+        raise RuntimeError(f"expected a serializer id out of {known}, or .batched, got {serializer_id!r}{hint}")
     return SERID_TO_SER[name](batched=bool(dot))
 
 
 def create_transport_serializers(serializer_ids: Iterable[str] | None = None) -> list[Any]:
-    """The serializers of several ids; all, in order of preference, if None."""
+    """The serializers of several ids; those offered by default, in order of preference, if None."""
     if serializer_ids is None:
         return default_serializers()
     return [create_transport_serializer(serializer_id) for serializer_id in serializer_ids]
 
 
-def _refuse_variants(*variants: bool) -> None:
-    if any(variants):
-        raise NotImplementedError("expected plain JSON; hex encoding and Decimals come with a later release")
+def codec_of(serializer: Any) -> Codec:
+    """What does the work of ``serializer``: its own codec, or one that calls it."""
+    if isinstance(serializer, Serializer) and serializer.is_own():
+        return serializer.codec
+    return ForeignCodec(serializer)
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"FlatBuffersSerializer", "FlatBuffersObjectSerializer"}:
+        raise AttributeError(
+            f"{name} is left out: only autobahn and crossbar speak FlatBuffers; use CBORSerializer, which all have"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

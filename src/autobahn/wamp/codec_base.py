@@ -1,0 +1,264 @@
+"""What all codecs share: from octets to a judged message, and what peers are known to mean by odd ones."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import Raw
+
+from autobahn.wamp import _json_values as values
+from autobahn.wamp.exception import ProtocolError, SerializationError
+from autobahn.wamp.message import BY_CODE, RAW, Message
+from autobahn.wamp.options import DICT_FIELD, OPTIONS_OF, integral, repair, require, validate
+
+MAX_DEPTH = values.MAX_DEPTH
+_INTEGERS = {
+    code: [
+        i
+        for i, name in enumerate(cls.__struct_fields__, start=1)
+        if name in {"session", "request_type", "request", "publication", "subscription", "registration"}
+    ]
+    for code, cls in BY_CODE.items()
+}
+DICT_AT = {code: BY_CODE[code].__struct_fields__.index(DICT_FIELD[code] or "") + 1 for code in RAW}
+_ARGS_AT = {code: BY_CODE[code].__struct_fields__.index("args") + 1 for code in RAW}
+
+
+class Codec:
+    """One serialization of WAMP messages. Stateless; one instance serves all connections."""
+
+    name: ClassVar[str]
+    binary: ClassVar[bool]
+    is_foreign: ClassVar[bool] = False  # whether a program's own serializer does the work, and frames what it does
+
+    def decode(self, data: bytes) -> Message:
+        """The message in ``data``; raises ``ProtocolError``."""
+        raise NotImplementedError
+
+    def decode_all(self, data: bytes) -> list[Message]:
+        """The messages in ``data``: one, unless a serializer of a program frames several."""
+        return [self.decode(data)]
+
+    def decode_raw(self, data: bytes) -> Message:
+        """Like ``decode``, but payload messages come in their ``RAW`` form (from typed codecs: JSON and MessagePack).
+
+        The undecoded payload is known to be well-formed, so that whoever gets it can decode it.
+        """
+        raise NotImplementedError
+
+    def encode(self, msg: Message) -> bytes:
+        """The octets of ``msg`` (also of a ``RAW`` form of this codec); raises ``SerializationError``."""
+        raise NotImplementedError
+
+    def loads(self, data: bytes | Raw) -> Any:
+        """Any value; raises ``ProtocolError``."""
+        raise NotImplementedError
+
+    def dumps(self, value: Any) -> bytes:
+        """The octets of any value; raises ``SerializationError``."""
+        raise NotImplementedError
+
+    def load(self, raw: Raw) -> Any:
+        """The value of one undecoded payload field; raises ``ProtocolError``."""
+        return self.loads(raw)
+
+    # ---- what all share --------------------------------------------------------------------------------
+
+    def _judge(self, msg: Message, options: dict[str, Any]) -> Message:
+        """The rest of a decode: known options have their types."""
+        code = msg.code
+        try:
+            validate(code, options)
+        except ProtocolError:
+            if not self.binary:
+                raise
+            options = repair(code, options, self._is_undefined)
+            validate(code, options)
+            setattr(msg, DICT_FIELD[code] or "", options)
+        require(code, options)
+        return msg
+
+    def judged(self, msg: Message) -> Message:
+        """``msg``, whose known options have their types."""
+        options = OPTIONS_OF[msg.code](msg)
+        return self._judge(msg, options) if options or msg.code <= 2 else msg
+
+    def _from_row(self, row: Any, refusal: Exception) -> Message:
+        """The slow path: ``row``, which the types refused, if peers are known to mean something by it."""
+        code = integral(row[0]) if type(row) is list and row else None
+        cls = BY_CODE.get(code) if type(code) is int else None
+        if cls is None or not isinstance(refusal, msgspec.ValidationError):
+            raise violation(refusal) from None
+        code = cls.code
+        if self.binary:
+            row[0] = code
+            for i in _INTEGERS[code]:
+                if i < len(row):
+                    row[i] = integral(row[i])
+        payload = self._bare_payload(code, row)
+        if payload is not None:
+            row.pop()
+        try:
+            msg = msgspec.convert(row, cls)
+        except msgspec.ValidationError as exc:
+            raise violation(exc) from None
+        if payload is not None:
+            setattr(msg, "args", payload)  # noqa: B010
+        return msg
+
+    def _bare_payload(self, code: int, row: list[Any]) -> bytes | str | None:
+        """The payload that stands in place of Arguments in ``row``, if this is payload transparency."""
+        at = _ARGS_AT.get(code)
+        if at is None or len(row) != at + 1 or not isinstance(row[at], (bytes, str)):
+            return None
+        options = row[BY_CODE[code].__struct_fields__.index(DICT_FIELD[code] or "") + 1]
+        if type(options) is not dict or options.get("enc_algo") is None:
+            return None
+        return row[at]  # type: ignore[no-any-return]
+
+    def _raw_form(self, msg: Message) -> Message:
+        """``msg`` in its ``RAW`` form, for messages that came the slow way."""
+        cls = RAW.get(msg.code)
+        if cls is None:
+            return msg
+        fields = msgspec.structs.asdict(msg)
+        for name in ("args", "kwargs"):
+            fields[name] = Raw(self.dumps(fields[name])) if fields[name] else None
+        return cls(**fields)
+
+    def _is_undefined(self, value: Any) -> bool:
+        """Whether ``value`` is how JavaScript's ``undefined`` arrives."""
+        return False
+
+    def _refusal(self, msg: Message, exc: Exception) -> SerializationError:
+        """The error for a message that cannot be encoded; names the place."""
+        for name in ("args", "kwargs", DICT_FIELD[msg.code] or ""):
+            value = getattr(msg, name, None)
+            found = self._culprit(value, name, 0) if value else None
+            if found is not None:
+                path, cause = found
+                return SerializationError(f"cannot serialize {path} to {self.name}: {cause}")
+        return SerializationError(f"cannot serialize {type(msg).__name__} to {self.name}: {exc}")
+
+    def _culprit(self, value: Any, path: str, depth: int) -> tuple[str, Exception] | None:
+        """The innermost place under ``path`` that cannot be serialized, and why."""
+        try:
+            self.dumps(value)
+        except SerializationError as exc:
+            if depth < 20:
+                for key, item in _items(value):
+                    found = self._culprit(item, f"{path}[{key!r}]", depth + 1)
+                    if found is not None:
+                        return found
+            return path, exc
+        return None
+
+
+class TypedCodec(Codec):
+    """A format that msgspec decodes straight into the struct of the message."""
+
+    _decoder: ClassVar[Any]
+    _raw_decoder: ClassVar[Any]
+    _list: ClassVar[Any]
+    _dict: ClassVar[Any]
+    _escape: ClassVar[bytes | None] = None  # what must be looked for, because values are hidden behind it
+
+    def decode(self, data: bytes) -> Message:
+        try:
+            msg: Message = self._decoder.decode(data)
+            if len(data) > MAX_DEPTH and self._may_be_deep(data):
+                refuse_depth(*msgspec.structs.astuple(msg))
+            if self._escape is not None and data.find(self._escape) >= 0:
+                self._revive(msg)
+        except ProtocolError:
+            raise
+        except Exception as exc:
+            msg = self._from_row(self._rescued(data, exc), exc)
+        options = OPTIONS_OF[msg.code](msg)
+        if options or msg.code <= 2:
+            return self._judge(msg, options)
+        return msg
+
+    def decode_raw(self, data: bytes) -> Message:
+        try:
+            msg: Message = self._raw_decoder.decode(data)
+            if msg.code in RAW:
+                self._check(msg, data)
+            if self._escape is not None and data.find(self._escape) >= 0:
+                self._revive(msg)
+        except ProtocolError:
+            raise
+        except Exception as exc:
+            msg = self._raw_form(self._from_row(self._rescued(data, exc), exc))
+        options = OPTIONS_OF[msg.code](msg)
+        if options or msg.code <= 2:
+            return self._judge(msg, options)
+        return msg
+
+    def _check(self, msg: Any, data: bytes) -> None:
+        """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
+        args = None if msg.args is None else self._list.decode(msg.args)
+        kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
+        if len(data) > MAX_DEPTH and self._may_be_deep(data):
+            refuse_depth(args, kwargs)
+        if self._escape is not None and data.find(self._escape) >= 0:
+            self._check_hidden([args, kwargs])
+
+    def _may_be_deep(self, data: bytes) -> bool:
+        """Whether there are enough octets that begin a container."""
+        raise NotImplementedError
+
+    def _revive(self, msg: Message) -> None:
+        """What is hidden behind ``_escape`` is there."""
+
+    def _check_hidden(self, payload: Any) -> None:
+        """What is hidden behind ``_escape`` is well-formed."""
+
+    def _rescued(self, data: bytes, exc: Exception) -> Any:
+        """``data`` as a value, if only the types were wrong; raises ``ProtocolError`` otherwise."""
+        if not isinstance(exc, msgspec.ValidationError):
+            raise violation(exc) from None
+        return self.loads(data)
+
+
+class RowCodec(Codec):
+    """A format that is decoded to plain values first; there is no ``RAW`` form."""
+
+    def decode(self, data: bytes) -> Message:
+        return self.message(self.loads(data))
+
+    def message(self, row: Any) -> Message:
+        """The message that the list ``row`` is."""
+        try:
+            msg: Message = msgspec.convert(row, BY_CODE[row[0]])
+        except Exception as exc:
+            refusal = exc if isinstance(exc, msgspec.ValidationError) else _not_a_message(row)
+            msg = self._from_row(row, refusal)
+        return self.judged(msg)
+
+    def decode_raw(self, data: bytes) -> Message:
+        return self.decode(data)
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
+
+
+def refuse_depth(*contents: Any) -> None:
+    """``ProtocolError`` when one of ``contents`` is nested too deep."""
+    if any(values.is_deep(value) for value in contents if isinstance(value, (list, dict))):
+        raise ProtocolError(f"expected nesting of at most {MAX_DEPTH} levels, got more")
+
+
+def _not_a_message(row: Any) -> msgspec.ValidationError:
+    got = f"message type {row[0]!r}" if type(row) is list and row else type(row).__name__
+    return msgspec.ValidationError(f"expected a list that begins with a message type, got {got}")
+
+
+def violation(exc: Exception) -> ProtocolError:
+    """What a peer did by sending something that raised ``exc``."""
+    text = "nested too deep" if isinstance(exc, RecursionError) else str(exc) or type(exc).__name__
+    return ProtocolError(f"invalid WAMP message: {text}")
