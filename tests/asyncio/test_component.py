@@ -13,6 +13,7 @@ from autobahn.asyncio.component import Component, run
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationSession
 from autobahn.wamp import ApplicationError, CallOptions, PublishOptions, SubscribeOptions
+from autobahn.wamp.exception import InvalidUriError
 
 FAST = {"initial_retry_delay": 0.01, "max_retry_delay": 0.05}
 
@@ -265,12 +266,71 @@ async def test_session_factory_and_application_session():
             {"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": 5}}},
             "'tls'",
         ),
+        ({"transports": {"url": "ws://a", "initial_retry_delay": -1}}, "'initial_retry_delay' as a number >= 0"),
+        ({"transports": {"url": "ws://a", "initial_retry_delay": float("nan")}}, "'initial_retry_delay' as a number"),
+        ({"transports": {"url": "ws://a", "max_retry_delay": float("inf")}}, "'max_retry_delay' as a number"),
+        ({"transports": {"url": "ws://a", "max_retry_delay": True}}, "'max_retry_delay' as a number"),
+        ({"transports": {"url": "ws://a", "retry_delay_growth": 0.5}}, "'retry_delay_growth' as a number >= 1"),
+        ({"transports": {"url": "ws://a", "retry_delay_jitter": "x"}}, "'retry_delay_jitter' as a number"),
+        ({"transports": {"url": "ws://a", "max_retries": -2}}, "'max_retries' as a number >= -1"),
+        ({"transports": {"url": "ws://a", "headers": ["X: y"]}}, "'headers' as Mapping"),
+        ({"transports": {"url": "ws://a", "headers": {"X": 5}}}, "'headers' as a dict of str, got 'X': 5"),
+        ({"transports": {"url": "ws://a", "serializer": "json"}}, "expected 'serializers' (a list)"),
+        ({"transports": {"url": "ws://a", "serializers": "json"}}, "'serializers' as a list of ids"),
+        ({"transports": {"url": "ws://a", "serializers": []}}, "'serializers' as a list of ids"),
+        ({"transports": {"url": "ws://a", "options": {"autoPingInterval": "often"}}}, "transport 0, options:"),
+        ({"transports": {"url": "ws://a", "options": 5}}, "'options' as Mapping"),
+        ({"transports": {"url": "ws://a", "proxy": {"host": "p"}}}, "transport 0, proxy:"),
+        ({"transports": {"url": "ws://a", "proxy": {"host": "p", "port": 1, "kind": 5}}}, "transport 0, proxy:"),
+        ({"transports": ["ws://a", {"url": "ws://a", "color": 1}]}, "transport 1: expected keys out of endpoint,"),
+        ({"transports": {"url": "rs://a:1", "serializers": ["json"]}}, "'serializers' for type 'rawsocket'"),
+        ({"transports": {"url": "rs://a:1", "serializer": "xml"}}, "'serializer' out of"),
+        ({"transports": {"url": "rs://a:1", "headers": {"a": "b"}}}, "no 'headers' for type 'rawsocket'"),
+        ({"transports": {"url": "rs://a:1", "options": {"maxMessagePayloadSize": 5}}}, "from 512 to 16777216"),
+        ({"transports": {"type": "rawsocket"}}, "'url' as an rs:// or rss:// URL, or an 'endpoint'"),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "version": 5}}},
+            "'version' 4 or 6, got 5",
+        ),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "unix", "path": "/x", "version": 4}}},
+            "'version' for type 'tcp' only",
+        ),
+        ({"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": 70000}}}, "from 1 to 65535"),
+        (
+            {"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "timeout": "5"}}},
+            "'timeout' as a number",
+        ),
+        ({"transports": {"url": "ws://a", "endpoint": {"type": "pipe"}}}, "expected type 'tcp' or 'unix', got 'pipe'"),
+        ({"transports": {"url": "ws://a", "endpoint": {"type": "tcp", "color": 1}}}, "got 'color'"),
+        (
+            {"transports": {"url": "wss://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": False}}},
+            "'tls' for a wss:// or rss:// URL, got False",
+        ),
+        (
+            {"transports": {"url": "wss://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": {"ca": 1}}}},
+            "tls: expected keys out of hostname, trust_root, got 'ca'",
+        ),
+        (
+            {
+                "transports": {
+                    "url": "wss://a",
+                    "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": {"trust_root": "/nowhere.pem"}},
+                }
+            },
+            "'trust_root' as a file of CA certificates",
+        ),
+        ({"realm": 5}, "expected realm as str, got int"),
+        ({"realm": None}, "expected realm as str, got NoneType"),
+        ({"session_factory": 5}, "expected session_factory as a callable or None, got int"),
+        ({"authentication": "ticket"}, "expected authentication as a dict of methods, got str"),
+        ({"authentication": {"wampcra": {"authid": "joe", "secret": "x", "salt": 1}}}, 'authextra.*got "salt"'),
         ({"authentication": {"magic": {}}}, "magic"),
         ({"authentication": {"ticket": {}}}, "ticket"),
     ],
 )
 def test_wrong_configuration_is_refused_when_the_component_is_made(kwargs, text):
-    with pytest.raises(ValueError, match=text.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=text.replace("(", r"\(").replace(")", r"\)")):
         Component(**kwargs)
 
 
@@ -279,6 +339,11 @@ def test_wrong_listeners_are_refused():
         Component().on("joined", print)
     with pytest.raises(TypeError, match="RegisterOptions"):
         Component().register("com.a", options=5)
+    with pytest.raises(InvalidUriError):
+        Component().register("com..a")
+    with pytest.raises(InvalidUriError):
+        Component().subscribe("com a")
+    Component().subscribe("com..a", options=SubscribeOptions(match="wildcard"))
 
 
 async def test_unix_socket(tmp_path):
