@@ -21,44 +21,12 @@ from autobahn.exception import (
     PayloadExceededError,
 )
 from autobahn.wamp.exception import ApplicationError, TransportLost
+from raw_server import Raw
 
 
 async def echo(ws):
     async for message in ws:
         await ws.send(message)
-
-
-class Raw:
-    """A server that answers every connection with the same octets, and then with nothing."""
-
-    def __init__(self, *answers, close=False):
-        self.answers = list(answers)
-        self.close = close
-        self.requests = []
-        self.tasks = set()
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.accept, "127.0.0.1", 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/"
-        return self
-
-    async def accept(self, reader, writer):
-        self.tasks.add(asyncio.current_task())
-        with contextlib.suppress(asyncio.CancelledError, OSError, EOFError):
-            self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            writer.write(answer if isinstance(answer, bytes) else answer(self).encode())
-            if not self.close:
-                await reader.read()
-        writer.close()
-
-    async def __aexit__(self, *exc):
-        self.server.close()
-        for task in self.tasks:
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks)
 
 
 # -- a connection ------------------------------------------------------------------------------------------------
@@ -353,51 +321,6 @@ def test_what_is_no_url_is_refused_at_the_call(url):
 def test_wrong_options_are_refused_at_the_call(options):
     with pytest.raises((TypeError, ValueError), match="expected"):
         autobahn.connect("ws://a/", **options)
-
-
-# -- redirects ---------------------------------------------------------------------------------------------------
-
-SECRETS = {"Authorization": "Bearer x", "Cookie": "a=b", "X-Other": "kept"}
-
-
-def redirect(to):
-    return f"HTTP/1.1 307 Elsewhere\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
-
-
-async def test_redirects_are_followed_and_credentials_stay_with_their_origin(loop_name):
-    """S23."""
-    async with autobahn.serve(echo) as server, Raw(redirect(f"http://127.0.0.1:{server.port}/there#x")) as other:
-        async with autobahn.connect(other.url, headers=SECRETS) as ws:
-            request = next(iter(server.connections)).request
-            assert request.path == "/there"
-            assert "authorization" not in request.headers and "cookie" not in request.headers
-            assert request.headers["x-other"] == "kept"
-            await ws.send("a")
-            assert await ws.recv() == "a"
-    async with Raw(redirect("/again"), b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n") as same:
-        with pytest.raises(InvalidStatus) as caught:
-            await autobahn.connect(same.url, headers=SECRETS)
-        assert caught.value.status == 404
-        assert same.requests[1].startswith("GET /again ")
-        assert "Authorization: Bearer x" in same.requests[1]
-
-
-async def test_redirects_end(loop_name):
-    async with Raw(redirect("/x")) as server:
-        with pytest.raises(InvalidStatus):
-            await autobahn.connect(server.url)
-        assert len(server.requests) == 6
-        with pytest.raises(InvalidStatus):
-            await autobahn.connect(server.url, max_redirects=0)
-        assert len(server.requests) == 7
-
-
-@pytest.mark.parametrize("to", ["ftp://a/", "http://", "//"])
-async def test_redirects_that_lead_nowhere(to):
-    async with Raw(redirect(to)) as server:
-        with pytest.raises(InvalidStatus) as caught:
-            await autobahn.connect(server.url)
-        assert caught.value.status == 307
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------
