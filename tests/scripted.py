@@ -114,3 +114,11 @@ async def subscribed(session, transport, handler, uri="com.t", subscription=21, 
     request = transport.take()[-1][1]
     transport.play(m.Subscribed(request, subscription))
     return await future
+
+
+async def arrived(transport, count):
+    """What was sent, once it is ``count`` messages; for endpoints with threads."""
+    async with asyncio.timeout(10):
+        while len(transport.sent) < count:
+            await asyncio.sleep(0.001)
+    return transport.take()
