@@ -225,3 +225,12 @@ def test_payload_and_details_across_serializers(router, link):
 def test_bad_configuration():
     with pytest.raises(Exception, match="expected a valid URI"):
         Router(realm_options=RealmOptions(history=(HistoryTopic("a b"),)))
+
+
+def test_the_newest_as_crossbar_has_it(link):
+    subscription = link.subscribe("com.a.t")
+    for i in range(5):
+        published(link, "com.a.t", i)
+    link.call(GET, subscription, 3)
+    assert said(link.one(m.Result).args) == [4, 3, 2]
+    refused(link, "wamp.error.invalid_argument", subscription, "3")

@@ -181,8 +181,13 @@ class SubscriptionMeta(RealmObserver):
             raise ApplicationError(ApplicationError.NO_SUCH_SESSION, f"no session {subscriber} that could be removed")
         self._broker.revoke(peer, found, reason)
 
-    def get_events(self, caller: Peer, subscription: Any, **filters: Any) -> list[Any]:
-        """WAMP "Event History": one positional result per event."""
+    def get_events(self, caller: Peer, subscription: Any, newest: Any = None, /, **filters: Any) -> list[Any]:
+        """WAMP "Event History": one positional result per event.
+
+        Programs written for crossbar give a second positional argument: so many of the newest events, newest first.
+        """
+        if newest is not None:
+            filters = {"limit": newest, "reverse": True, **filters}
         found = self._find(subscription)
         if not self._may(caller, 32, found.match, found.topic):
             raise ApplicationError(ApplicationError.NOT_AUTHORIZED, "who may not subscribe may not ask for the history")
