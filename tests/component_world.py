@@ -86,7 +86,7 @@ class Peer:
     @property
     def protocol(self):
         channel = self.transport.channel
-        return getattr(channel, "_protocol", channel)
+        return getattr(channel, "protocol", None) or getattr(channel, "_protocol", channel)
 
     def close(self, code):
         self.protocol.failConnection(code, "scripted")
