@@ -224,7 +224,7 @@ async def test_an_endpoint_that_awaits_something_cancelled_is_answered():
     await registered(session, transport, plain, "com.b", 12)
     transport.play(m.Invocation(1, 11, {}), m.Invocation(2, 12, {}))
     await settle()
-    assert [(row[2], row[4]) for row in transport.take()] == [(2, "wamp.error.canceled"), (1, "wamp.error.canceled")]
+    assert {(row[2], row[4]) for row in transport.take()} == {(1, "wamp.error.canceled"), (2, "wamp.error.canceled")}
     assert session.is_attached()
     await ended(transport)
 
