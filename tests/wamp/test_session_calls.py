@@ -64,7 +64,7 @@ async def test_errors_become_exceptions():
     futures = [session.call("com.a") for _ in range(4)]
     transport.play(
         m.Error(48, 1, {}, "com.error.mine", [1, 2]),
-        m.Error(48, 2, {}, "com.error.other", ["text"], {"callee": 1, "k": 2}),
+        m.Error(48, 2, {"callee": 5}, "com.error.other", ["text"], {"callee": 1, "k": 2}),
         m.Error(48, 3, {}, "com.error.strict", ["too many"]),
         m.Error(48, 4, {}, "wamp.error.invalid_payload", ["bad"]),
     )
@@ -73,10 +73,11 @@ async def test_errors_become_exceptions():
     assert mine.value.args == (1, 2)
     with pytest.raises(ApplicationError) as other:
         await futures[1]
-    assert (other.value.error, other.value.args, other.value.kwargs) == (
+    assert (other.value.error, other.value.args, other.value.kwargs, other.value.callee) == (
         "com.error.other",
         ("text",),
-        {"k": 2},
+        {"callee": 1, "k": 2},  # payload, whatever its names
+        5,
     )
     with pytest.raises(ApplicationError, match="strict"):
         await futures[2]

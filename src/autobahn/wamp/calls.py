@@ -7,9 +7,8 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
-from autobahn.exception import PayloadExceededError
 from autobahn.wamp import message
-from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
+from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.requests import Request
 from autobahn.wamp.streams import CallStream, Inbox, StreamOverflow, turn, unwrapped, wrapped
 from autobahn.wamp.types import CallOptions, CallResult
@@ -17,11 +16,6 @@ from autobahn.wamp.uri import require_uri
 
 _NO_OPTIONS: dict[str, Any] = {}
 _DEFAULTS = CallOptions()
-# What a router or codec says of a payload becomes these exceptions at the caller, unless the user defined others.
-_PREDEFINED: dict[str, type[BaseException]] = {
-    "wamp.error.invalid_payload": SerializationError,
-    "wamp.error.payload_size_exceeded": PayloadExceededError,
-}
 _FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
 _PLAIN = frozenset({int, str, float, bool, type(None), bytes, list, dict, tuple})  # values that are no streams
 
@@ -260,23 +254,12 @@ class Caller:
         request = self._session._requests.answered(msg.request, msg.request_type)
         if request is None:
             return
-        exc = self._exception_from(msg)
+        exc = self._session._errors.exception(msg, self._session._user_error)
         info = request.info
         if type(info) is CallInfo and (info.runner is not None or info.feeder is not None):
             self._finish_later(request, partial(request.fail, exc))
         else:
             request.fail(exc)
-
-    def _exception_from(self, msg: message.Error) -> BaseException:
-        session = self._session
-        cls = session._errors_by_uri.get(msg.error) or _PREDEFINED.get(msg.error)
-        if cls is not None:
-            try:
-                return cls(*msg.args, **msg.kwargs)
-            except Exception as exc:
-                session._user_error(exc, f"While re-constructing exception {cls.__name__} for {msg.error}")
-        kwargs = {k: v for k, v in msg.kwargs.items() if k not in ApplicationError.RESERVED}
-        return ApplicationError(msg.error, *msg.args, **kwargs)
 
     # ---- streams of arguments (WAMP "Progressive Call Invocations") -----------------------------------------
 

@@ -84,6 +84,9 @@ class ApplicationError(Error):
     CANNOT_AUTHENTICATE = "wamp.error.cannot_authenticate"
     PROTOCOL_VIOLATION = "wamp.error.protocol_violation"
 
+    remote_traceback: str | None = None
+    """The callee's traceback as text, when the callee sends it (``traceback_app``)."""
+
     RESERVED = frozenset({"enc_algo", "callee", "callee_authid", "callee_authrole", "forward_for"})
     """Names of keyword arguments that become attributes instead of payload."""
 

@@ -10,7 +10,6 @@ gives one list of all its values, at most `MAX_COLLECTED`.
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
@@ -23,7 +22,6 @@ from autobahn.wamp.exception import ApplicationError, ProtocolError, Serializati
 from autobahn.wamp.request import Registration
 from autobahn.wamp.streams import STREAM_BUFFER, Inbox, StreamOverflow, turn, unwrapped, wrapped
 from autobahn.wamp.types import CallDetails, CallResult
-from autobahn.wamp.uri import declared_error_uri
 
 MAX_COLLECTED = 65_536  # values of a generator in one result
 MAX_WAITING = 4096  # invocations that wait because of the concurrency of a registration
@@ -32,11 +30,6 @@ _FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
 _UNAVAILABLE = "wamp.error.unavailable"
 _PLAIN = frozenset({int, str, float, bool, type(None), bytes, list, dict, tuple, CallResult})
 _ESSENTIAL = (KeyboardInterrupt, SystemExit, GeneratorExit)  # nobody keeps these
-# What the transport says of a payload goes to the caller under these URIs.
-_OF_TRANSPORT: tuple[tuple[type[Exception], str], ...] = (
-    (SerializationError, ApplicationError.INVALID_PAYLOAD),
-    (PayloadExceededError, ApplicationError.PAYLOAD_SIZE_EXCEEDED),
-)
 
 
 class Service:
@@ -467,20 +460,7 @@ class Servant:
         """Report an error of an endpoint and answer the invocation with it."""
         session = self._session
         session._user_error(exc, f"While serving {service.registration.procedure}")
-        args = list(exc.args)
-        kwargs: dict[str, Any] = dict(getattr(exc, "kwargs", None) or {})
-        if isinstance(exc, ApplicationError):
-            uri = exc.error
-        else:
-            uri = session._uris_by_error.get(type(exc)) or declared_error_uri(type(exc)) or ""
-            if not uri:
-                uri = ApplicationError.RUNTIME_ERROR
-                for kind, of_transport in _OF_TRANSPORT:
-                    if isinstance(exc, kind):
-                        uri, args, kwargs = of_transport, [str(exc)], {}
-        if session.traceback_app:
-            kwargs["traceback"] = "".join(traceback.format_exception(exc))
-        self._send_error(request, uri, args, kwargs)
+        self._send_error(request, *session._errors.answer(exc))
 
     def _send_error(self, request: int, uri: str, args: list[Any], kwargs: dict[str, Any]) -> None:
         session = self._session

@@ -15,6 +15,7 @@ from autobahn.log import Log
 from autobahn.wamp import lifecycle, message
 from autobahn.wamp.callee import Callee
 from autobahn.wamp.calls import Caller
+from autobahn.wamp.errors import Errors
 from autobahn.wamp.eventhistory import event_history
 from autobahn.wamp.events import PubSub
 from autobahn.wamp.eventstream import EventStream
@@ -28,7 +29,7 @@ from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.streams import CallStream
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, Event, SessionDetails, SubscribeOptions
-from autobahn.wamp.uri import CheckTypes, declared_error_uri
+from autobahn.wamp.uri import CheckTypes
 
 EVENTS = ("connect", "disconnect", "join", "leave", "ready")
 CLEAN_REASONS = ("wamp.close.normal", "wamp.close.goodbye_and_out")
@@ -56,7 +57,6 @@ class ClientSession:
 
     def __init__(self, config: ComponentConfig | None = None, *, runtime: Runtime | None = None) -> None:
         self.config = config if config is not None else ComponentConfig(realm="realm1")
-        self.traceback_app = False
         self._runtime: Any = runtime
         self._transport: Any = None
         self._state = State.CLOSED
@@ -66,8 +66,7 @@ class ClientSession:
         self._router_roles: dict[str, Any] = {}
         self._requests = Requests()
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
-        self._errors_by_uri: dict[str, type[BaseException]] = {}
-        self._uris_by_error: dict[type[BaseException], str] = {}
+        self._errors = Errors()
         self._steps: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._stepper: Any = None
         self._step_is_opening = False
@@ -128,6 +127,15 @@ class ClientSession:
     def authextra(self) -> dict[str, Any] | None:
         return self._details.authextra if self._details else None
 
+    @property
+    def traceback_app(self) -> bool:
+        """Whether callers get the traceback of what our endpoints raise, in the keyword argument ``traceback``."""
+        return self._errors.traceback
+
+    @traceback_app.setter
+    def traceback_app(self, value: bool) -> None:
+        self._errors.traceback = value
+
     def is_connected(self) -> bool:
         """Whether there is an open transport."""
         return self._transport is not None and self._transport.isOpen()
@@ -156,17 +164,11 @@ class ClientSession:
         return all(await self._runtime.gather(*running)) if running else True
 
     def define(self, exception: type[BaseException], error: str | None = None) -> None:
-        """Map ``exception`` to the error URI ``error`` both ways (default: the URI given by ``@wamp.error``)."""
-        declared = declared_error_uri(exception)
-        if (error is None) == (declared is None):
-            raise RuntimeError(
-                f"expected an error URI for {exception.__name__} either from @wamp.error or as argument, "
-                f"got {'neither' if error is None else 'both'}"
-            )
-        uri = error if error is not None else declared
-        assert uri is not None
-        self._errors_by_uri[uri] = exception
-        self._uris_by_error[exception] = uri
+        """Map ``exception`` to the error URI ``error`` both ways (default: the URI given by ``@wamp.error``).
+
+        What an endpoint raises has the URI of the nearest of its classes that is defined or declared.
+        """
+        self._errors.define(exception, error)
 
     def join(
         self,
