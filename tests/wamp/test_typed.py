@@ -7,17 +7,22 @@ import dataclasses
 import datetime
 import enum
 import functools
+import inspect
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 
+from autobahn import wamp
+from autobahn.wamp import message as m
+from autobahn.wamp.codec import CODECS
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.typed import converting
-from autobahn.wamp.types import CallResult
+from autobahn.wamp.types import CallResult, EventDetails, RegisterOptions, SubscribeOptions
+from scripted import joined, settle
 
 UTC = datetime.UTC
 ID = uuid.UUID(int=7)
@@ -258,8 +263,6 @@ def test_what_no_serializer_carries_is_left_to_the_serializer():
 
 
 async def test_coroutines_and_async_generators_stay_what_they_are():
-    import inspect
-
     async def add(a: Decimal, b: Decimal) -> Decimal:
         await asyncio.sleep(0)
         return a + b
@@ -280,6 +283,43 @@ async def test_coroutines_and_async_generators_stay_what_they_are():
     with pytest.raises(ApplicationError, match="type_check_error"):
         _ = [point async for point in converting(count)(3)]
     assert closed == [True, True]
+
+
+def test_generators_stay_what_they_are():
+    closed = []
+
+    def count(to: Positive) -> Generator[Point, None, Decimal]:
+        try:
+            for x in range(to):
+                yield Point(x)
+            return Decimal(to) if to < 3 else "many"
+        finally:
+            closed.append(to)
+
+    def unannotated(to):
+        yield Point(to)
+
+    def loose(to: int) -> Iterator[int]:
+        yield to
+        yield f"{to}"
+
+    call = converting(count)
+    assert inspect.isgeneratorfunction(call)
+    items = call(2)
+    assert [next(items), next(items)] == [{"x": 0, "y": 0}, {"x": 1, "y": 0}]
+    with pytest.raises(StopIteration) as end:
+        next(items)
+    assert end.value.value == "2"
+    with pytest.raises(ApplicationError, match="type_check_error"):
+        list(call(3))
+    next(left := call(9))
+    left.close()
+    assert closed == [2, 3, 9]
+    with pytest.raises(ApplicationError, match="invalid_argument"):
+        list(call(0))
+    assert list(converting(unannotated)(5)) == [{"x": 5, "y": 0}]
+    with pytest.raises(ApplicationError, match="expected int for result, got str"):
+        list(converting(loose)(5))
 
 
 async def test_a_plain_function_may_give_an_awaitable():
@@ -312,6 +352,98 @@ def test_methods_partials_and_callable_objects():
     functions = [service.add, service, service.static, Service.of_class, functools.partial(service.add)]
     assert [converting(function)("1.5") for function in functions] == ["3.0", "4.5", "6.0", "7.5", "3.0"]
     assert converting(service.add).__name__ == "add"
+
+
+# ---- in a session ------------------------------------------------------------------------------------------------
+
+
+class Shop:
+    """Endpoints and handlers that declare what they take."""
+
+    def __init__(self):
+        self.seen = []
+
+    @wamp.register("com.shop.price", check_types="convert")
+    def price(self, item: Item, count: Positive = 1) -> Decimal:
+        return item.price * count
+
+    @wamp.register("com.shop.later", check_types="convert", options=RegisterOptions(details=True))
+    async def later(self, when: datetime.datetime, details: Any) -> list[datetime.datetime]:
+        await asyncio.sleep(0)
+        return [when, when + datetime.timedelta(days=len(details.procedure))]
+
+    @wamp.register("com.shop.count", check_types="convert")
+    async def count(self, to: int) -> AsyncIterator[Point]:
+        for x in range(to):
+            yield Point(x)
+
+    @wamp.subscribe("com.shop.sold", check_types="convert", options=SubscribeOptions(details_arg="d"))
+    def sold(self, item: Item, colour: Colour, octets: bytes = b"", d: EventDetails | None = None) -> None:
+        self.seen.append((item, colour, octets, d.publication))
+
+
+def carried(codec, msg):
+    """The message as it arrives at the other end."""
+    return codec.decode(codec.encode(msg))
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
+async def test_typed_endpoints_and_handlers_with_every_serializer(codec):
+    session, transport = await joined()
+    shop = Shop()
+    registered = session.register(shop)
+    subscribed = session.subscribe(shop)
+    requests = {row[3]: row[1] for row in transport.take()}
+    ids = {name: number for number, name in enumerate(requests, 50)}
+    for name, request in requests.items():
+        transport.play(
+            m.Subscribed(request, ids[name]) if name == "com.shop.sold" else m.Registered(request, ids[name])
+        )
+    await asyncio.gather(registered, subscribed)
+
+    def invoke(request, name, *args, **kwargs):
+        details = kwargs.pop("details", {})
+        transport.play(carried(codec, m.Invocation(request, ids[name], details, list(args), kwargs)))
+
+    def answers():
+        return [carried(codec, msg).row() for msg in [transport.sent.pop(0) for _ in list(transport.sent)]]
+
+    invoke(1, "com.shop.price", {"name": "a", "price": "2.25"}, count=2)
+    invoke(2, "com.shop.price", Item("a", Decimal("2.5")))  # a dataclass travels as a dict
+    assert answers() == [[70, 1, {}, ["4.50"]], [70, 2, {}, ["2.5"]]]
+    invoke(3, "com.shop.price", {"name": 5})
+    (answer,) = answers()
+    assert answer == [8, 68, 3, {}, "wamp.error.invalid_argument",
+                      ['expected str for argument "item.name", got int'],
+                      {"parameter": "item.name", "expected": "str", "got": "int"}]  # fmt: skip
+    invoke(4, "com.shop.later", datetime.datetime(2024, 5, 6, tzinfo=UTC), details={"procedure": "ab"})
+    await settle()
+    assert answers() == [[70, 4, {}, [["2024-05-06T00:00:00Z", "2024-05-08T00:00:00Z"]]]]
+    invoke(5, "com.shop.count", 2, details={"receive_progress": True})
+    await settle()
+    assert answers() == [
+        [70, 5, {"progress": True}, [{"x": 0, "y": 0}]],
+        [70, 5, {"progress": True}, [{"x": 1, "y": 0}]],
+        [70, 5, {}],
+    ]
+    transport.play(carried(codec, m.Event(ids["com.shop.sold"], 9, {}, [{"name": "a"}, "red", b"\x00\xff"], {})))
+    transport.play(carried(codec, m.Event(ids["com.shop.sold"], 10, {}, [{"name": "a"}, "blue"], {})))
+    assert shop.seen == [(Item("a"), Colour.RED, b"\x00\xff", 9)]
+    assert [kind for kind, _ in session.errors] == [ApplicationError, ApplicationError]
+    session.publish("com.shop.sold", Point(1), Colour.RED, point=Point(2))
+    session.call("com.shop.price", [Point(3)])
+    assert [row[4:] for row in answers()] == [
+        [[{"x": 1, "y": 0}, "red"], {"point": {"x": 2, "y": 0}}],
+        [[[{"x": 3, "y": 0}]]],
+    ]
+
+
+async def test_check_types_is_one_of_a_few():
+    session, _ = await joined()
+    with pytest.raises(ValueError, match="expected check_types True, False, None or \"convert\", got 'strict'"):
+        session.register(lambda: None, "com.a", check_types="strict")
+    with pytest.raises(ValueError, match="expected check_types"):
+        session.subscribe(lambda: None, "com.a", check_types=[])
 
 
 def test_annotations_are_judged_when_they_are_declared():

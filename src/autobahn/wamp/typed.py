@@ -13,7 +13,7 @@ import re
 import typing
 from collections import abc
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -24,8 +24,6 @@ from autobahn.wamp.types import CallResult
 
 _ABSENT = object()
 _OCTETS = (bytes, bytearray, memoryview)
-_AWAITED = (abc.Awaitable, abc.Coroutine)
-_YIELDED = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 _AT = re.compile(r" - at (?:`key` in )?`\$(.*)`$")
 _EXPECTED = re.compile(r"Expected `([^`]*)`([^,]*)(?:, got `?([^`]*)`?)?")
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
@@ -35,46 +33,77 @@ _convert = partial(msgspec.convert, builtin_types=_OCTETS, str_keys=True)
 
 
 def converting(fn: Callable[..., Any], injected: Collection[str] = ()) -> Callable[..., Any]:
-    """``fn`` behind its annotations; of the same kind (plain, ``async def``, async generator) as ``fn``.
+    """``fn`` behind its annotations; of the same kind (plain, ``async def``, generator of either sort) as ``fn``.
 
     An argument that does not fit raises `ApplicationError` ``wamp.error.invalid_argument``, a result that does not fit
     ``wamp.error.type_check_error``; both say what was expected and what came. Parameters named in ``injected`` are ours
     and not converted. Raises ``TypeError`` now for annotations that cannot be looked up or converted to.
     """
-    arguments = _Arguments(fn, injected)
-    result = _Result(fn)
-    call = arguments.converted
+    call = _Arguments(fn, injected).converted
     inner = fn if inspect.isroutine(fn) or isinstance(fn, partial) else type(fn).__call__
-
+    hint = _hints(fn).get("return", Any)
+    converted: Callable[..., Any]
     if inspect.isasyncgenfunction(inner):
-
-        async def generated(*args: Any, **kwargs: Any) -> Any:
-            args, kwargs = call(args, kwargs)
-            async with aclosing(fn(*args, **kwargs)) as items:
-                async for item in items:
-                    yield result.fit(item)
-
-        converted: Callable[..., Any] = generated
-
+        converted = _async_generator(fn, call, _Result(_part(hint, 0)))
+    elif inspect.isgeneratorfunction(inner):
+        final = _part(hint, 2) if typing.get_origin(hint) is abc.Generator else Any
+        converted = _generator(fn, call, _Result(_part(hint, 0)), _Result(final))
     elif inspect.iscoroutinefunction(inner):
-
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            args, kwargs = call(args, kwargs)
-            return result.fit(await fn(*args, **kwargs))
-
-        converted = awaited
-
+        converted = _coroutine(fn, call, _Result(hint))
     else:
-
-        def called(*args: Any, **kwargs: Any) -> Any:
-            args, kwargs = call(args, kwargs)
-            outcome = fn(*args, **kwargs)
-            return result.awaited(outcome) if inspect.isawaitable(outcome) else result.fit(outcome)
-
-        converted = called
-
+        if typing.get_origin(hint) in {abc.Awaitable, abc.Coroutine}:
+            hint = _part(hint, -1)
+        converted = _function(fn, call, _Result(hint))
     if inspect.isroutine(fn):
         update_wrapper(converted, fn)
+    return converted
+
+
+def _part(hint: Any, number: int) -> Any:
+    """What a generator yields (0) or returns (2), or what an awaitable gives (-1), as far as it is annotated."""
+    given = typing.get_args(hint)
+    return given[number] if -1 <= number < len(given) and given else Any
+
+
+def _function(fn: Any, call: Any, result: _Result) -> Callable[..., Any]:
+    def converted(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = call(args, kwargs)
+        outcome = fn(*args, **kwargs)
+        return result.awaited(outcome) if inspect.isawaitable(outcome) else result.fit(outcome)
+
+    return converted
+
+
+def _coroutine(fn: Any, call: Any, result: _Result) -> Callable[..., Any]:
+    async def converted(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = call(args, kwargs)
+        return result.fit(await fn(*args, **kwargs))
+
+    return converted
+
+
+def _generator(fn: Any, call: Any, result: _Result, final: _Result) -> Callable[..., Any]:
+    def converted(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = call(args, kwargs)
+        items = fn(*args, **kwargs)
+        with closing(items):
+            while True:
+                try:
+                    item = next(items)
+                except StopIteration as end:
+                    return end.value if end.value is None else final.fit(end.value)
+                yield result.fit(item)
+
+    return converted
+
+
+def _async_generator(fn: Any, call: Any, result: _Result) -> Callable[..., Any]:
+    async def converted(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = call(args, kwargs)
+        async with aclosing(fn(*args, **kwargs)) as items:
+            async for item in items:
+                yield result.fit(item)
+
     return converted
 
 
@@ -182,14 +211,9 @@ class _Arguments:
 class _Result:
     """What a function gives back, made fit for the wire and, where it is annotated, held to it."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        hint = _hints(fn).get("return", Any)
-        origin = typing.get_origin(hint)
-        if origin in _AWAITED or origin in _YIELDED:
-            given = typing.get_args(hint)
-            hint = given[-1] if origin is abc.Coroutine else given[0]
+    def __init__(self, hint: Any) -> None:
         self._hint = _judged("return", hint)
-        self._box = None if hint in {Any, CallResult, inspect.Signature.empty} else _box([("value", self._hint)])
+        self._box = None if hint in (Any, CallResult) else _box([("value", hint)])
 
     async def awaited(self, outcome: Any) -> Any:
         return self.fit(await outcome)
