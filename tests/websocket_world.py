@@ -58,8 +58,10 @@ class Echo(Server):
 class World:
     """A server and clients that are gone at the end of the block."""
 
-    def __init__(self, protocol=Echo, **options):
-        self.factory = WebSocketServerFactory("ws://127.0.0.1:9000")
+    def __init__(self, protocol=Echo, *, tls=(None, None), **options):
+        self.server_tls, self.client_tls = tls
+        self.scheme = "wss" if self.server_tls else "ws"
+        self.factory = WebSocketServerFactory(f"{self.scheme}://127.0.0.1:9000")
         self.made = []
 
         def make():
@@ -71,17 +73,22 @@ class World:
         self.clients = []
 
     async def __aenter__(self):
-        self.listener = await asyncio.get_running_loop().create_server(self.factory, "127.0.0.1", 0)
+        self.listener = await asyncio.get_running_loop().create_server(
+            self.factory, "127.0.0.1", 0, ssl=self.server_tls
+        )
         self.port = self.listener.sockets[0].getsockname()[1]
         return self
 
     async def connect(self, protocol=Client, url="", **options):
         """A client whose TCP connection stands."""
-        factory = WebSocketClientFactory(url or f"ws://127.0.0.1:{self.port}/path?a=1")
+        factory = WebSocketClientFactory(url or f"{self.scheme}://127.0.0.1:{self.port}/path?a=1")
         factory.protocol = protocol
         factory.setProtocolOptions(**options)
         loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(factory, "127.0.0.1", self.port)
+        name = "localhost" if self.client_tls else None
+        _, client = await loop.create_connection(
+            factory, "127.0.0.1", self.port, ssl=self.client_tls, server_hostname=name
+        )
         self.clients.append(client)
         return client
 
