@@ -167,7 +167,7 @@ class CallResult(Record):
         "callee", "callee_authid", "callee_authrole", "enc_algo", "forward_for", "kwresults", "results",
     )  # fmt: skip
 
-    def __init__(self, *results: Any, **kwresults: Any) -> None:
+    def __init__(self, /, *results: Any, **kwresults: Any) -> None:
         """Five keyword arguments become attributes: the slots of this class other than the results."""
         self.enc_algo: str | None = kwresults.pop("enc_algo", None)
         self.callee: int | None = kwresults.pop("callee", None)

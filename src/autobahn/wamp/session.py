@@ -250,7 +250,7 @@ class ClientSession:
         """
         return await event_history(self, subscription, filters)
 
-    def call(self, procedure: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, /, procedure: str, *args: Any, **kwargs: Any) -> Any:
         """Call ``procedure``; returns a future of its result (WAMP "Calling and Invocations").
 
         No result gives None, one positional result that value, everything else a `CallResult`. The keyword ``options``
@@ -264,7 +264,7 @@ class ClientSession:
         """
         return self._caller.call(procedure, args, kwargs)
 
-    def call_stream(self, procedure: str, *args: Any, **kwargs: Any) -> CallStream:
+    def call_stream(self, /, procedure: str, *args: Any, **kwargs: Any) -> CallStream:
         """Call ``procedure``; returns its progressive results as an async iterator, a `CallStream`.
 
         ::
