@@ -38,12 +38,19 @@ def endpoint_of(fn: Any, uri: str | None, options: Any, check_types: CheckTypes,
 def declared_endpoints(
     obj: Any, target: str, options: Any, check_types: CheckTypes, options_class: type
 ) -> list[Endpoint]:
-    """All methods of ``obj`` decorated for ``target`` ("procedure" or "topic"), bound to it, in name order."""
+    """All methods of ``obj`` decorated for ``target`` ("procedure" or "topic"), bound to it, in name order.
+
+    Inherited ones count, and static and class methods too, whichever decorator stands first. A method overridden
+    without decorator is none.
+    """
     found = []
-    for _name, function in inspect.getmembers(type(obj), callable):
-        for pattern in getattr(function, "_wampuris", ()):
+    cls = type(obj)
+    for name in dir(cls):
+        raw = inspect.getattr_static(cls, name)
+        patterns = getattr(raw, "_wampuris", None) or getattr(getattr(raw, "__func__", None), "_wampuris", ())
+        for pattern in patterns:
             if pattern.is_endpoint() if target == "procedure" else pattern.is_handler():
-                bound = types.MethodType(function, obj)
+                bound = raw.__get__(obj, cls) if hasattr(raw, "__get__") else types.MethodType(raw, obj)
                 found.append(_from_pattern(bound, pattern, options, check_types, options_class))
     return found
 

@@ -210,7 +210,7 @@ def subscribe(uri: str | None, options: Any = None, check_types: CheckTypes = No
 
 def _declare(uri: str | None, target: int, options: Any, check_types: CheckTypes) -> Callable[[_T], _T]:
     def decorate(f: Any) -> Any:
-        if not callable(f):
+        if not callable(f) and not isinstance(f, classmethod):
             raise AssertionError(f"expected a function to decorate, got {type(f).__name__}")
         pattern = Pattern(f.__name__ if uri is None else uri, target, options, check_types)
         f._wampuris = [*f.__dict__.get("_wampuris", ()), pattern]
