@@ -52,13 +52,13 @@ async def stalled(world, **options):
 
 @pytest.mark.parametrize("size", [100, 60_000])
 async def test_a_tight_sender_stays_below_the_cap(size, loop_name, over):
-    cap = 32 * MIB
+    cap = 16 * MIB
     async with World(Marks, maxSendBuffer=cap, **over) as world:
         client, server = await stalled(world)
         payload = os.urandom(size)
         before = rss()
         sent = 0
-        with pytest.raises(BufferFullError, match="expected at most 33554432 octets waiting"):
+        with pytest.raises(BufferFullError, match="expected at most 16777216 octets waiting"):
             while sent < 10 * cap:
                 server.sendMessage(payload, True)
                 sent += size
