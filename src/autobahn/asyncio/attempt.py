@@ -93,6 +93,11 @@ class Attempt:
         """The session is over and the transport closed; True for an orderly end, False for a failure or a stop."""
         try:
             session = self._client.make_session(self.runtime)
+        except Exception as exc:
+            self._client.log.error("session_factory of a component failed", exc_info=exc)
+            self.failure = exc
+            return False
+        try:
             for event in ("connect", "join", "ready", "leave", "disconnect"):
                 session.on(event, getattr(self, f"_on_{event}"))
             await self._connect(session)
