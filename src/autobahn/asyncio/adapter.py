@@ -12,6 +12,7 @@ from autobahn.asyncio.intake import Intake
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.observing import Meter, Observers, observed
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
+from autobahn.asyncio.timers import timers_of
 from autobahn.asyncio.transport import Outbox, Tasks, peer_string, shared_read_buffer
 from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
@@ -21,6 +22,12 @@ from autobahn.websocket.protocol import LOG, WebSocketProtocol
 from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
 _OURS = ("autobahn.", "asyncio.", "builtins")
+
+
+def _is_async(callback: Callable[..., Any]) -> bool:
+    """The same as `inspect.iscoroutinefunction`, faster for what callbacks usually are."""
+    code = getattr(callback, "__code__", None)
+    return inspect.iscoroutinefunction(callback) if code is None else bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
@@ -47,8 +54,14 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
     _ws_option_names: ClassVar[frozenset[str]]
+    _ws_user_classes: ClassVar[tuple[type, ...]] = ()
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Ours name no options: only these need a look when a connection begins.
+        cls._ws_user_classes = tuple(c for c in cls.__mro__ if not c.__module__.startswith(_OURS))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection stands; the opening handshake begins."""
@@ -269,7 +282,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def connection_receiver(self) -> Callable[[bytes, bool], Any]:
         """Who takes whole messages: `onMessage` itself when it is a plain function and nobody watches."""
-        is_async = inspect.iscoroutinefunction(self.onMessage)
+        is_async = _is_async(self.onMessage)
         receiver: Callable[[bytes, bool], Any] = self._ws_queue_message if is_async else self.onMessage
         if self._ws_meter is not None:
             receiver = self._ws_meter.received(receiver)
@@ -335,10 +348,10 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             self._ws_meter.opened()
         if connection.inflater is not None and connection.deflater is not None and options.compressionIdleTimeout:
             engines = (connection.inflater, connection.deflater)
-            self._ws_idle = IdleContexts(self._ws_loop, engines, options.compressionIdleTimeout)
+            self._ws_idle = IdleContexts(timers_of(self._ws_loop), engines, options.compressionIdleTimeout)
         if options.autoPingInterval:
             self._ws_keep_alive = KeepAlive(
-                self._ws_loop,
+                timers_of(self._ws_loop),
                 self.sendPing,
                 self._ws_peer_is_dead,
                 interval=options.autoPingInterval,
@@ -347,7 +360,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
                 any_traffic=options.autoPingRestartOnAnyTraffic,
                 is_excused=self._ws_silence_is_ours,
             )
-        if inspect.iscoroutinefunction(self.onMessage):
+        if _is_async(self.onMessage):
             self._ws_new_intake()
         if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
@@ -448,15 +461,13 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def _ws_resolved_options(self) -> Any:
         """The options of the factory, with attributes of the same name on factory, class and instance above them."""
-        names = self._ws_option_names
-        own = vars(self).keys() & names
-        for cls in type(self).__mro__:
-            if not cls.__module__.startswith(_OURS):  # those have none
-                own |= vars(cls).keys() & names
-        factory = self.factory
-        changes = {name: vars(factory)[name] for name in vars(factory).keys() & self._ws_option_names}
-        changes.update({name: getattr(self, name) for name in own})
-        return factory.options.updated(changes) if changes else factory.options
+        factory, names = self.factory, self._ws_option_names
+        own = [vars(self), *[vars(cls) for cls in self._ws_user_classes]]
+        if names.isdisjoint(vars(factory)) and all(names.isdisjoint(each) for each in own):
+            return factory.options
+        changes = {name: vars(factory)[name] for name in vars(factory).keys() & names}
+        changes.update({name: getattr(self, name) for each in own for name in each.keys() & names})
+        return factory.options.updated(changes)
 
 
 IWebSocketChannel.register(WebSocketAdapterProtocol)

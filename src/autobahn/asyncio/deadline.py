@@ -45,11 +45,10 @@ class Deadline:
         now = self._loop.time()
         if now > self._due + LATE and self._stalls:
             self._stalls -= 1
-            self._due = now
         else:
             self._left -= 1
             if not self._left:
                 self._callback()
                 return
-        self._due += self._slice
-        self._timer = self._loop.call_later(max(self._due - now, 0), self._next)
+        self._due = now + self._slice
+        self._timer = self._loop.call_later(self._slice, self._next)

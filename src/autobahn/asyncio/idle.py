@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from typing import Any
 
+from autobahn.asyncio.deadline import Clock
 from autobahn.websocket.deflate import Deflater, Inflater
 
 
@@ -13,11 +14,11 @@ class IdleContexts:
 
     __slots__ = ("_engines", "_loop", "_seconds", "_timer", "_uses")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, engines: Sequence[Inflater | Deflater], seconds: float) -> None:
+    def __init__(self, loop: Clock, engines: Sequence[Inflater | Deflater], seconds: float) -> None:
         self._loop = loop
         self._engines = engines
         self._seconds = seconds
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Any = None
         self._uses = 0
         for engine in engines:
             engine.on_context = self._made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 HOOKS = (
@@ -13,12 +14,13 @@ HOOKS = (
     "onMessageFrame",
     "onMessageEnd",
 )
+_hooks = attrgetter(*HOOKS)
 
 
 def overrides_stream_hooks(protocol: object, base: type) -> bool:
     """Whether the program put something of its own in place of one of the streaming hooks of `base`."""
-    cls, own = type(protocol), vars(protocol)
-    return any(getattr(cls, name) is not getattr(base, name) or name in own for name in HOOKS)
+    own = vars(protocol)
+    return _hooks(type(protocol)) != _hooks(base) or any(name in own for name in HOOKS)
 
 
 class MessageStream:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
+from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
 """Octets waiting to be sent beyond which a transport is said to be above its high-water mark."""
@@ -152,6 +153,11 @@ class Outbox:
         size = self._transport.get_write_buffer_size() + self._backlog_size
         return size if self.buffer is None else size + self.buffer.size
 
+    @property
+    def sent(self) -> int:
+        """Octets that have left the buffer so far."""
+        return self._taken
+
     def is_moving(self) -> bool:
         """Whether octets wait, or waited when this was asked last, and the system has taken some since."""
         before = self._left
@@ -198,6 +204,7 @@ class Outbox:
     def lost(self, make: Callable[[], Exception]) -> None:
         """The connection is gone: whoever waits in `drain` gets an exception out of `make`."""
         self._closed = True
+        self.buffer = None  # it refers to us
         self.paused = self.above = False
         self._backlog = None
         self._backlog_size = 0
@@ -219,7 +226,7 @@ class Outbox:
             self._timer.cancel()
             self._timer = None
         if seconds and callback is not None:
-            self._timer = Deadline(self._loop, seconds, callback)
+            self._timer = Deadline(timers_of(self._loop), seconds, callback)
 
 
 ErrorHook = Callable[[BaseException, str], None]
@@ -269,14 +276,12 @@ def _awaitable(value: Awaitable[Any]) -> Any:
 
 def peer_string(transport: asyncio.BaseTransport) -> str:
     """Who is at the other end: "tcp4:HOST:PORT", "tcp6:HOST:PORT", "unix:PATH", "pipe:..." or "unknown"."""
-    sock = transport.get_extra_info("socket")
     address = transport.get_extra_info("peername")
+    if isinstance(address, tuple) and isinstance(address[0], str):  # an IP address; `family` of a socket is slow
+        return f"tcp{4 if len(address) == 2 else 6}:{address[0]}:{address[1]}"
+    sock = transport.get_extra_info("socket")
     if sock is None:
         return "unknown" if transport.get_extra_info("pipe") is None else "pipe"
-    if sock.family == socket.AF_INET and address:
-        return f"tcp4:{address[0]}:{address[1]}"
-    if sock.family == socket.AF_INET6 and address:
-        return f"tcp6:{address[0]}:{address[1]}"
     if sock.family == getattr(socket, "AF_UNIX", None):
         path = address or transport.get_extra_info("sockname") or ""
         return f"unix:{path.decode(errors='replace') if isinstance(path, bytes) else path}"

@@ -77,6 +77,22 @@ class Events(Protocol):
     def connection_failed(self, reason: str) -> None: ...
 
 
+class _Nobody:
+    """The sink and the events of a connection that is gone."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _nothing
+
+
+def _nothing(*_: Any) -> None:
+    """Nobody is there to be told."""
+
+
+_NOBODY: Any = _Nobody()
+
+
 def _ignore(data: bytes) -> None:
     """The receiver of a connection that reads no more."""
 
@@ -201,6 +217,11 @@ class Connection:
         self.send_message = self.writer.send_message
         self.sink.set_timeout(0, None)
 
+    def limit_messages(self, size: int) -> None:
+        """Messages that begin from now on may have `size` octets, and no more than was agreed on; 0: that many."""
+        if self.reader is not None:
+            self.reader.limit(min(size or self._max_message, self._max_message or size))
+
     def _send_long(self, payload: Any, isBinary: Any, fragmentSize: Any, sync: Any, doNotCompress: Any) -> None:
         """A message that the writer does not send by itself: with wrong types, in fragments, compressed, or late."""
         if not isinstance(payload, bytes):
@@ -314,6 +335,7 @@ class Connection:
         self._stop_reading()
         self.state = State.CLOSED
         self.sink.set_timeout(0, None)
+        self.sink = self.events = _NOBODY  # which refer to us; so all of it goes without the garbage collector
         if self.was_clean:
             return True, self.remote_close_code, self.remote_close_reason
         if self.not_clean_reason is None:

@@ -13,7 +13,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from autobahn.websocket import http
@@ -36,7 +37,7 @@ _STATUS_PAGE = b"""<!DOCTYPE html>
 def accept_value(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 4.2.2)."""
     digest = hashlib.sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode("ascii")
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def flat(headers: Mapping[str, HeaderValue] | None) -> Iterator[tuple[str, str]]:
@@ -66,8 +67,7 @@ class ServerRules:
     web_status: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(NamedTuple):
     """A request that asks properly for a WebSocket."""
 
     request: ConnectionRequest
@@ -100,7 +100,7 @@ def check_request(request: http.Request, rules: ServerRules, peer: str) -> Upgra
 
 def _one(headers: http.Headers, name: str) -> str | None:
     """The value of a header that must not be repeated."""
-    values = headers.get(name.lower())
+    values = headers.get(name)
     if values is None:
         return None
     if len(values) > 1:
@@ -109,7 +109,7 @@ def _one(headers: http.Headers, name: str) -> str | None:
 
 
 def _check_host(headers: http.Headers, rules: ServerRules) -> str:
-    value = _one(headers, "Host")
+    value = _one(headers, "host")
     if value is None:
         raise HandshakeError(400, "expected a Host header, got none")
     match = _HOST.fullmatch(value)
@@ -124,21 +124,27 @@ def _check_host(headers: http.Headers, rules: ServerRules) -> str:
 def _check_target(target: str) -> tuple[str, dict[str, list[str]]]:
     if "#" in target:
         raise HandshakeError(400, "expected a target without fragment (RFC 6455 section 3), got one with")
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        raise HandshakeError(400, "expected a path as target, got something else") from None
-    absolute = parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc  # RFC 9112 3.2.2
-    if target.startswith("//"):  # a path here; urlsplit() takes it for a host
+    if target.startswith("/"):
         path, _, query = target.partition("?")
-    elif target.startswith("/") or absolute:
-        path, query = parts.path or "/", parts.query
     else:
-        raise HandshakeError(400, "expected a path as target, got something else")
+        path, query = _split_absolute(target)
+    if not query:
+        return path, {}
     try:
         return path, parse_qs(query, max_num_fields=1000)
     except ValueError:
         raise HandshakeError(400, "expected at most 1000 query parameters, got more") from None
+
+
+def _split_absolute(target: str) -> tuple[str, str]:
+    """Path and query of a target in absolute form (RFC 9112 3.2.2)."""
+    try:
+        parts = urlsplit(target)
+        if parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc:
+            return parts.path or "/", parts.query
+    except ValueError:
+        pass
+    raise HandshakeError(400, "expected a path as target, got something else")
 
 
 def _check_no_body(headers: http.Headers) -> None:
@@ -150,24 +156,29 @@ def _check_no_body(headers: http.Headers) -> None:
 def _check_upgrade(headers: http.Headers) -> None:
     if "upgrade" not in headers:
         raise HandshakeError(426, "expected a WebSocket upgrade (RFC 6455), got a plain request", _UPGRADE_ANSWER)
-    if "websocket" not in http.lower_tokens(headers["upgrade"]):
+    upgrade, connection = headers["upgrade"], headers.get("connection", [])
+    if upgrade != ["websocket"] and "websocket" not in http.lower_tokens(upgrade):
         raise HandshakeError(400, "expected 'websocket' in the Upgrade header, got something else")
-    if "upgrade" not in http.lower_tokens(headers.get("connection", [])):
+    if connection != ["Upgrade"] and "upgrade" not in http.lower_tokens(connection):
         raise HandshakeError(400, "expected 'Upgrade' in the Connection header, got something else")
 
 
 def _check_version(headers: http.Headers, rules: ServerRules) -> int:
+    value = _one(headers, "sec-websocket-version")
+    for version in rules.versions:
+        if value == str(version):
+            return version
     supported = (("Sec-WebSocket-Version", ",".join(str(v) for v in sorted(rules.versions, reverse=True))),)
-    value = _one(headers, "Sec-WebSocket-Version")
     if value is None:
         raise HandshakeError(400, "expected a Sec-WebSocket-Version header, got none", supported)
-    if not (value.isdigit() and len(value) <= 3 and str(int(value)) == value and int(value) in rules.versions):
-        raise HandshakeError(400, "expected a supported Sec-WebSocket-Version, got another", supported)
-    return int(value)
+    raise HandshakeError(400, "expected a supported Sec-WebSocket-Version, got another", supported)
 
 
 def _check_protocols(headers: http.Headers) -> list[str]:
-    protocols = [part.strip(" \t") for value in headers.get("sec-websocket-protocol", []) for part in value.split(",")]
+    values = headers.get("sec-websocket-protocol")
+    if values is None:
+        return []
+    protocols = [part.strip(" \t") for value in values for part in value.split(",")]
     if not all(http.is_token(protocol) for protocol in protocols):
         raise HandshakeError(400, "expected a list of tokens in Sec-WebSocket-Protocol, got something else")
     if len(set(protocols)) != len(protocols):
@@ -176,7 +187,7 @@ def _check_protocols(headers: http.Headers) -> list[str]:
 
 
 def _check_origin(headers: http.Headers, version: int, rules: ServerRules) -> str:
-    name = "Origin" if version >= 13 else "Sec-WebSocket-Origin"
+    name = "origin" if version >= 13 else "sec-websocket-origin"
     value = _one(headers, name)
     if value is None:
         return ""  # not a browser
@@ -189,11 +200,11 @@ def _check_origin(headers: http.Headers, version: int, rules: ServerRules) -> st
 
 
 def _check_key(headers: http.Headers) -> str:
-    key = _one(headers, "Sec-WebSocket-Key")
+    key = _one(headers, "sec-websocket-key")
     if key is None:
         raise HandshakeError(400, "expected a Sec-WebSocket-Key header, got none")
     try:
-        valid = len(key) == 24 and len(base64.b64decode(key, validate=True)) == 16
+        valid = len(key) == 24 and len(binascii.a2b_base64(key, strict_mode=True)) == 16
     except binascii.Error:
         valid = False
     if not valid:
@@ -218,14 +229,20 @@ def accept_response(
     """The 101 answer. Raises `ValueError` (unoffered subprotocol, text that cannot be in a header)."""
     if subprotocol is not None and subprotocol not in upgrade.request.protocols:
         raise ValueError(f"expected one of the offered subprotocols {upgrade.request.protocols}, got {subprotocol!r}")
-    lines = [("Server", server)] if server else []
-    lines += [("Upgrade", "WebSocket"), ("Connection", "Upgrade"), *headers]
+    lines = [*headers]
     if subprotocol is not None:
         lines.append(("Sec-WebSocket-Protocol", subprotocol))
     lines.append(("Sec-WebSocket-Accept", accept_value(upgrade.key)))
     if extensions:
         lines.append(("Sec-WebSocket-Extensions", ", ".join(extensions)))
-    return http.build_response(101, None, lines)
+    return b"%b%b\r\n" % (_start_of_101(server), http.build_fields(lines))
+
+
+@lru_cache(maxsize=16)
+def _start_of_101(server: str | None) -> bytes:
+    """The lines with which every 101 of a server begins."""
+    lines = [("Server", server)] if server else []
+    return http.build_response(101, None, [*lines, ("Upgrade", "WebSocket"), ("Connection", "Upgrade")])[:-2]
 
 
 def error_response(error: HandshakeError, *, server: str | None, web_status: bool = False) -> bytes:
@@ -352,11 +369,11 @@ def check_response(response: http.Response, request: ClientRequest) -> Switched:
         raise HandshakeError(400, "expected 'Upgrade: websocket' in the answer, got something else")
     if "upgrade" not in http.lower_tokens(headers.get("connection", [])):
         raise HandshakeError(400, "expected 'Connection: Upgrade' in the answer, got something else")
-    accept = _one(headers, "Sec-WebSocket-Accept")
+    accept = _one(headers, "sec-websocket-accept")
     if accept != accept_value(request.key):
         raise HandshakeError(400, "expected the Sec-WebSocket-Accept that belongs to our key, got something else")
-    subprotocol = _one(headers, "Sec-WebSocket-Protocol")
+    subprotocol = _one(headers, "sec-websocket-protocol")
     if subprotocol is not None and subprotocol not in request.protocols:
         raise HandshakeError(400, f"expected one of the subprotocols {list(request.protocols)}, got {subprotocol!r}")
-    extensions = _one(headers, "Sec-WebSocket-Extensions")
+    extensions = _one(headers, "sec-websocket-extensions")
     return Switched(subprotocol, parse_extensions(extensions) if extensions is not None else [])

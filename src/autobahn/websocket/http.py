@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from autobahn.websocket.errors import HandshakeError
 
@@ -25,6 +24,8 @@ Headers = dict[str, list[str]]
 # still get its LF. A request head is ASCII; a response may carry octets from 0x80 (obs-text).
 _NOT_IN_REQUEST = re.compile(rb"[^\t\r\n\x20-\x7e]|(?<!\r)\n|\r(?!\n|\Z)")
 _NOT_IN_RESPONSE = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|(?<!\r)\n|\r(?!\n|\Z)")
+# The octets that both let through wherever they stand; CR and LF are counted (see _is_clean).
+_PLAIN = bytes((9, 10, 13, *range(0x20, 0x7F)))
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9]\.[0-9])")
@@ -33,9 +34,20 @@ _REQUEST_START = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]")
 _RESPONSE_START = re.compile(rb"HTTP/[0-9]\.[0-9] ")
 _BUILDABLE = re.compile(r"[\t\x20-\x7e]*")
 
+# What handshakes are made of, as it is usually written: these names need no check and no lower-casing.
+_KNOWN = {
+    name: name.lower()
+    for usual in (
+        "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection",
+        "Content-Length", "Cookie", "Date", "Host", "Origin", "Pragma", "Sec-Fetch-Dest", "Sec-Fetch-Mode",
+        "Sec-Fetch-Site", "Sec-WebSocket-Accept", "Sec-WebSocket-Extensions", "Sec-WebSocket-Key",
+        "Sec-WebSocket-Protocol", "Sec-WebSocket-Version", "Server", "Upgrade", "User-Agent", "X-Forwarded-For",
+    )
+    for name in (usual, usual.lower())
+}  # fmt: skip
 
-@dataclass(frozen=True, slots=True)
-class Request:
+
+class Request(NamedTuple):
     """A parsed request head."""
 
     method: str
@@ -44,14 +56,19 @@ class Request:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A parsed response head."""
 
     version: str
     status: int
     reason: str
     headers: Headers
+
+
+def _is_clean(data: bytes) -> bool:
+    """Whether no octet of a whole head is forbidden: the ordinary case, without a search."""
+    lines = data.count(b"\r\n")
+    return data.count(b"\r") == lines and data.count(b"\n") == lines and not data.translate(None, _PLAIN)
 
 
 class HeadReader:
@@ -75,6 +92,10 @@ class HeadReader:
     def feed(self, data: bytes) -> bytes | None:
         """The head once it is whole, else `None`. Raises `HandshakeError` (400 or 431)."""
         buffer = self._buffer
+        if not buffer and len(data) <= self._max_size and data.endswith(b"\r\n\r\n") and _is_clean(data):
+            end = data.find(b"\r\n\r\n") + 4
+            self.rest = data[end:]
+            return data if end == len(data) else data[:end]
         buffer += data
         end = buffer.find(b"\r\n\r\n", max(0, self._checked - 3))
         stop = len(buffer) if end < 0 else end + 4
@@ -115,23 +136,29 @@ def parse_response(head: bytes, *, max_headers: int = MAX_HEADERS) -> Response:
 
 
 def _split(head: str, max_headers: int) -> tuple[str, Headers]:
-    if (count := head.count("\r\n") - 2) > max_headers:
-        raise HandshakeError(431, f"expected at most {max_headers} headers, got {count}")
     # split("\r\n"), never splitlines(): that one also breaks lines at \x0b, \x0c, \x1c-\x1e and \x85
     line, *fields = head[:-4].split("\r\n")
+    if len(fields) > max_headers:
+        raise HandshakeError(431, f"expected at most {max_headers} headers, got {len(fields)}")
     headers: Headers = {}
     for field in fields:
         name, colon, value = field.partition(":")
-        # no white space around the name (RFC 9112 5.1), which refuses folded lines (5.2) as well
-        if not colon or _TOKEN.fullmatch(name) is None:
-            raise HandshakeError(400, "expected a header 'Name: value', got something else")
-        headers.setdefault(name.lower(), []).append(value.strip(" \t"))
+        key = _KNOWN.get(name)
+        if key is None or not colon:
+            # no white space around the name (RFC 9112 5.1), which refuses folded lines (5.2) as well
+            if not colon or _TOKEN.fullmatch(name) is None:
+                raise HandshakeError(400, "expected a header 'Name: value', got something else")
+            key = name.lower()
+        if key in headers:
+            headers[key].append(value.strip(" \t"))
+        else:
+            headers[key] = [value.strip(" \t")]
     return line, headers
 
 
 def joined(headers: Headers) -> dict[str, str]:
     """Header values by lower-case name; those of a repeated header are joined with ", " (RFC 9110 5.3)."""
-    return {name: ", ".join(values) for name, values in headers.items()}
+    return {name: values[0] if len(values) == 1 else ", ".join(values) for name, values in headers.items()}
 
 
 def tokens(values: Iterable[str]) -> list[str]:
@@ -183,9 +210,14 @@ def phrase(status: int) -> str:
         return "Error"
 
 
-def _build(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [line]
+def build_fields(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Header lines as they are sent. Raises `ValueError` for text that cannot be in them."""
+    lines = []
     for name, value in headers:
         check_field(name, value)
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("ascii")
+
+
+def _build(line: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    return b"%b\r\n%b\r\n" % (line.encode("ascii"), build_fields(headers))

@@ -72,10 +72,11 @@ class ServerConnection(Connection):
             self.fail_opening(error)
             return
         self.receive = self._receive_early
-        if self._on_request is None:
+        on_request, self._on_request = self._on_request, None
+        if on_request is None:
             self.proceed()
         else:
-            self._on_request(self._request)
+            on_request(self._request)
 
     def proceed(self) -> None:
         """Judges the request as one for a WebSocket; nothing happens when the handshake has ended meanwhile."""
