@@ -55,9 +55,13 @@ static struct sockaddr_in loopback(int port) {
     return a;
 }
 
+// From an address of its own for each process, so that ports in TIME_WAIT are never in the way.
 static int connect_loopback(int port) {
     int one = 1, s = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in a = loopback(port);
+    struct sockaddr_in a = loopback(port), source = loopback(0);
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)getpid() % 60000);
+    setsockopt(s, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(s, (struct sockaddr *)&source, sizeof source)) DIE("bind");
     setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(s, (struct sockaddr *)&a, sizeof a)) DIE("connect to port %d", port);
     return s;
@@ -70,22 +74,29 @@ static void watch(int ep, int op, int fd, void *data, int writable) {
     if (epoll_ctl(ep, op, fd, &ev)) DIE("epoll_ctl");
 }
 
-// Upgrades a blocking socket; the byte after the response's head is the first one left to read.
-static void ws_upgrade(int fd, int port, const char *path, const char *protocol) {
+// Upgrades a blocking socket; the octet after the response's head is the first one left to read. `extra`: more header
+// lines; `expected`: what the response's head must contain.
+static void ws_upgrade(int fd, int port, const char *path, const char *extra, const char *expected) {
     char buf[4096];
     int n = snprintf(buf, sizeof buf,
                      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
-                     path, port, protocol ? "Sec-WebSocket-Protocol: " : "", protocol ? protocol : "",
-                     protocol ? "\r\n" : "");
-    if (send(fd, buf, n, 0) != n) DIE("send of the handshake");
-    for (int got = 0;;) {
-        if (recv(fd, buf + got, 1, 0) <= 0) DIE("closed during the handshake");
-        buf[++got] = 0;
-        if (got >= 4 && !memcmp(buf + got - 4, "\r\n\r\n", 4)) break;
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                     path, port, extra);
+    if (send(fd, buf, n, MSG_NOSIGNAL) != n) DIE("send of the handshake");
+    for (size_t got = 0, head = 0; !head;) {
+        ssize_t r = recv(fd, buf + got, sizeof buf - 1 - got, MSG_PEEK);
+        if (r <= 0) DIE("closed during the handshake");
+        buf[got + r] = 0;
+        char *end = strstr(buf, "\r\n\r\n");
+        head = end ? end + 4 - buf : 0;
+        size_t take = head ? head - got : (size_t)r;
+        if (recv(fd, buf + got, take, 0) != (ssize_t)take) DIE("recv of the handshake");
+        got += take;
+        buf[got] = 0;
         if (got > 4000) DIE("response head too long");
     }
     if (strncmp(buf, "HTTP/1.1 101", 12)) DIE("handshake refused: %s", buf);
+    if (expected && !strcasestr(buf, expected)) DIE("expected %s, got: %s", expected, buf);
 }
 
 static void report(uint64_t messages, double elapsed, double load_cpu, double server_cpu) {

@@ -1,16 +1,21 @@
-// Load on a WAMP router over WebSocket, and the counterpart: a router that answers at once, as load on a client.
+// Load on a WAMP router, and the counterpart: a router that answers at once, as load on a client.
 //
-//   wampbench rpc PORT TEMPLATES INFLIGHT WARM SECONDS PIDS    a callee and a caller; counts the results
-//   wampbench serve PORT TEMPLATES                             answers every CALL with a RESULT
+//   wampbench rpc PORT ws|rs TEMPLATES INFLIGHT CALLERS WARM SECONDS PIDS        a callee and callers; counts the results
+//   wampbench events PORT ws|rs TEMPLATES INFLIGHT SUBSCRIBERS WARM SECONDS PIDS  a publisher; counts the events received
+//   wampbench joins PORT ws|rs TEMPLATES PARALLEL WARM SECONDS PIDS   connect, join, leave, close; counts the WELCOMEs
+//   wampbench serve PORT TEMPLATES     both transports: a RESULT for every CALL, 64 EVENTs for a SUBSCRIBE or a PUBLISH
 //
 // TEMPLATES is made by harness.py: first line the serializer, then lines `KEY HEX HEX`, the message's octets before and
 // after the id which is filled in (HEX is - when empty; a message without an id has no second part). Prints one JSON line.
-#include "common.h"
+#include "serving.h"
 
-enum { HELLO, WELCOME, ABORT, GOODBYE, ERROR, CALL, RESULT, REGISTER, REGISTERED, INVOCATION, YIELD, KEYS };
-static const char *NAMES[KEYS] = {"HELLO", "WELCOME", "ABORT", "GOODBYE", "ERROR", "CALL",
-                                  "RESULT", "REGISTER", "REGISTERED", "INVOCATION", "YIELD"};
-static const int CODES[KEYS] = {1, 2, 3, 6, 8, 48, 50, 64, 65, 68, 70};
+enum {
+    HELLO, WELCOME, ABORT, GOODBYE, ERROR, PUBLISH, SUBSCRIBE, SUBSCRIBED, EVENT, CALL, RESULT, REGISTER, REGISTERED,
+    INVOCATION, YIELD, KEYS
+};
+static const char *NAMES[KEYS] = {"HELLO", "WELCOME", "ABORT", "GOODBYE", "ERROR", "PUBLISH", "SUBSCRIBE", "SUBSCRIBED",
+                                  "EVENT", "CALL", "RESULT", "REGISTER", "REGISTERED", "INVOCATION", "YIELD"};
+static const int CODES[KEYS] = {1, 2, 3, 6, 8, 16, 32, 33, 36, 48, 50, 64, 65, 68, 70};
 enum { JSON, MSGPACK, CBOR };
 
 typedef struct {
@@ -21,7 +26,7 @@ typedef struct {
 
 static Template templates[KEYS];
 static int serializer;
-static char subprotocol[64];
+static char subprotocol[96];
 
 static uint8_t *unhex(const char *text, size_t *len) {
     *len = text[0] == '-' ? 0 : strlen(text) / 2;
@@ -41,7 +46,7 @@ static void load_templates(const char *path) {
     char *a = malloc(room), *b = malloc(room), *line = malloc(2 * room), key[32], name[32];
     if (fscanf(f, "%31s\n", name) != 1) DIE("empty template file");
     serializer = !strcmp(name, "json") ? JSON : !strcmp(name, "msgpack") ? MSGPACK : CBOR;
-    snprintf(subprotocol, sizeof subprotocol, "wamp.2.%s", name);
+    snprintf(subprotocol, sizeof subprotocol, "Sec-WebSocket-Protocol: wamp.2.%s\r\n", name);
     while (fgets(line, 2 * room, f)) {
         int parts = sscanf(line, "%31s %1048575s %1048575s", key, a, b);
         for (int k = 0; parts >= 2 && k < KEYS; k++) {
@@ -104,9 +109,10 @@ static int message_head(const uint8_t *p, uint64_t *id) {
 }
 
 typedef struct {
-    int fd, client, upgraded, waiting;
+    int fd, client, rawsocket, upgraded, waiting;
     uint8_t *in, *out;
     size_t in_len, in_room, out_pos, out_len, out_room;
+    uint64_t request;
 } Conn;
 
 static void put(Conn *c, const void *p, size_t n) {
@@ -117,25 +123,14 @@ static void put(Conn *c, const void *p, size_t n) {
     c->out_len += n;
 }
 
-static void xor_mask(uint8_t *p, uint64_t n, const uint8_t mask[4]) {
-    uint32_t m;
-    memcpy(&m, mask, 4);
-    uint64_t wide = (uint64_t)m << 32 | m, i = 0, v;
-    for (; i + 8 <= n; i += 8) {
-        memcpy(&v, p + i, 8);
-        v ^= wide;
-        memcpy(p + i, &v, 8);
-    }
-    for (; i < n; i++) p[i] ^= mask[i & 3];
-}
-
-static void put_message(Conn *c, int key, uint64_t id) {
+static void put_head(Conn *c, uint64_t len) {
     static const uint8_t mask[4] = {0x5a, 0x13, 0xc7, 0x2e};
-    const Template *t = &templates[key];
-    uint8_t id_octets[24], head[14], masked = c->client ? 0x80 : 0;
-    if (!t->before) DIE("no template for %s", NAMES[key]);
-    int id_len = t->has_id ? encode_id(id, id_octets) : 0, head_len = 2;
-    uint64_t len = t->before_len + id_len + t->after_len;
+    uint8_t head[14], masked = c->client ? 0x80 : 0;
+    int head_len = 2;
+    if (c->rawsocket) {
+        put(c, head, big_endian(head, 0, len, 3));
+        return;
+    }
     head[0] = 0x80 | (serializer == JSON ? 1 : 2);
     if (len < 126) {
         head[1] = masked | len;
@@ -144,15 +139,21 @@ static void put_message(Conn *c, int key, uint64_t id) {
     } else {
         head_len = 1 + big_endian(head + 1, masked | 127, len, 8);
     }
-    if (masked) {
-        memcpy(head + head_len, mask, 4);
-        head_len += 4;
-    }
     put(c, head, head_len);
+    if (masked) put(c, mask, 4);
+}
+
+static void put_message(Conn *c, int key, uint64_t id) {
+    const Template *t = &templates[key];
+    uint8_t id_octets[24];
+    if (!t->before) DIE("no template for %s", NAMES[key]);
+    int id_len = t->has_id ? encode_id(id, id_octets) : 0;
+    uint64_t len = t->before_len + id_len + t->after_len;
+    put_head(c, len);
     put(c, t->before, t->before_len);
     put(c, id_octets, id_len);
     put(c, t->after, t->after_len);
-    if (masked) xor_mask(c->out + c->out_len - len, len, mask);
+    if (c->client && !c->rawsocket) xor_mask(c->out + c->out_len - len, len, c->out + c->out_len - len - 4);
 }
 
 static void push(int ep, Conn *c) {
@@ -170,8 +171,8 @@ static void push(int ep, Conn *c) {
 
 // Reads what is there; 0 at the end of the connection.
 static int pull(Conn *c) {
-    if (c->in_room - c->in_len < 65536) {
-        c->in_room = c->in_room ? c->in_room * 2 : 262144;
+    if (c->in_room - c->in_len < 16384) {
+        c->in_room = c->in_room ? c->in_room * 2 : 65536;
         c->in = realloc(c->in, c->in_room + 16);
     }
     ssize_t r = recv(c->fd, c->in + c->in_len, c->in_room - c->in_len, 0);
@@ -181,12 +182,20 @@ static int pull(Conn *c) {
     return r > 0;
 }
 
-// The next data frame's payload from *pos on: 1 found, 0 more octets needed, -1 closed.
+// The next message's payload from *pos on: 1 found, 0 more octets needed, -1 closed.
 static int next_message(Conn *c, size_t *pos, uint8_t **payload) {
     for (;;) {
         uint8_t *b = c->in + *pos;
-        size_t have = c->in_len - *pos, head = 2;
-        if (have < 2) return 0;
+        size_t have = c->in_len - *pos, head = c->rawsocket ? 4 : 2;
+        if (have < head) return 0;
+        if (c->rawsocket) {
+            size_t len = b[1] << 16 | b[2] << 8 | b[3];
+            if (have < head + len) return 0;
+            *pos += head + len;
+            if (b[0] & 7) continue;
+            *payload = b + head;
+            return 1;
+        }
         uint64_t len = b[1] & 127;
         int extra = len == 126 ? 2 : len == 127 ? 8 : 0, masked = b[1] >> 7, opcode = b[0] & 15;
         if (have < head + extra) return 0;
@@ -209,24 +218,45 @@ static int next_message(Conn *c, size_t *pos, uint8_t **payload) {
 
 static void consumed(Conn *c, size_t pos) {
     if (!pos) return;
-    memmove(c->in, c->in + pos, c->in_len - pos);
+    memmove(c->in, c->in + pos, c->in_len - pos + 16);
     c->in_len -= pos;
 }
 
-static Conn *join(int port, int ep) {
+static void forget(Conn *c) {
+    close(c->fd);
+    free(c->in);
+    free(c->out);
+    free(c);
+}
+
+// ---- load ----
+
+typedef struct {
+    int port, rawsocket, inflight, number, ep;
+    double warm, duration;
+    const char *pids;
+} Load;
+
+static Conn *join(const Load *l) {
     Conn *c = calloc(1, sizeof *c);
     c->client = c->upgraded = 1;
-    c->fd = connect_loopback(port);
-    ws_upgrade(c->fd, port, "/ws", subprotocol);
+    c->fd = connect_loopback(l->port);
+    if ((c->rawsocket = l->rawsocket)) {
+        uint8_t hello[4] = {0x7f, 0xf0 | (serializer + 1), 0, 0}, got[4];
+        if (send(c->fd, hello, 4, MSG_NOSIGNAL) != 4 || recv(c->fd, got, 4, MSG_WAITALL) != 4) DIE("RawSocket handshake");
+        if (got[0] != 0x7f || (got[1] & 15) != serializer + 1) DIE("RawSocket refused: %02x%02x", got[0], got[1]);
+    } else {
+        ws_upgrade(c->fd, l->port, "/ws", subprotocol, NULL);
+    }
     set_nonblocking(c->fd);
-    watch(ep, EPOLL_CTL_ADD, c->fd, c, 0);
+    watch(l->ep, EPOLL_CTL_ADD, c->fd, c, 0);
     put_message(c, HELLO, 0);
-    push(ep, c);
+    push(l->ep, c);
     return c;
 }
 
 static void await_message(int ep, Conn *c, int key) {
-    for (double start = now(); now() - start < 10; usleep(200)) {
+    for (double start = now(); now() - start < 10; usleep(100)) {
         uint8_t *m;
         uint64_t id;
         size_t pos = 0;
@@ -234,7 +264,7 @@ static void await_message(int ep, Conn *c, int key) {
         if (!pull(c)) DIE("closed while waiting for %s", NAMES[key]);
         while ((state = next_message(c, &pos, &m)) == 1) {
             int code = message_head(m, &id);
-            if (code == CODES[ERROR] || code == CODES[ABORT]) DIE("got %d, expected %s", code, NAMES[key]);
+            if (code == CODES[ERROR] || code == CODES[ABORT]) DIE("got %d, expected %s: %.200s", code, NAMES[key], m);
             if (code != CODES[key]) continue;
             consumed(c, pos);
             return;
@@ -246,24 +276,57 @@ static void await_message(int ep, Conn *c, int key) {
     DIE("no %s within 10 s", NAMES[key]);
 }
 
-static int rpc(int port, int inflight, double warm, double duration, const char *pids) {
-    int ep = epoll_create1(0);
-    Conn *callee = join(port, ep);
-    await_message(ep, callee, WELCOME);
-    put_message(callee, REGISTER, 1);
-    push(ep, callee);
-    await_message(ep, callee, REGISTERED);
-    Conn *caller = join(port, ep);
-    await_message(ep, caller, WELCOME);
-    uint64_t request = 1, done = 0, base = 0;
-    for (int i = 0; i < inflight; i++) put_message(caller, CALL, request++);
-    push(ep, caller);
+// One that has joined and sent `key`, if any, and has the answer.
+static Conn *joined(const Load *l, int key, int answer) {
+    Conn *c = join(l);
+    await_message(l->ep, c, WELCOME);
+    if (key == KEYS) return c;
+    put_message(c, key, 1);
+    push(l->ep, c);
+    await_message(l->ep, c, answer);
+    return c;
+}
 
-    double start = now(), begin = 0, load0 = 0, server0 = 0;
-    struct epoll_event events[16];
-    for (;;) {
-        int n = epoll_wait(ep, events, 16, 5000);
-        if (n == 0) DIE("no answer for 5 s after %llu calls", (unsigned long long)done);
+typedef struct {
+    double start, begin, load0, server0;
+    uint64_t base;
+} Clock;
+
+// 1 when the time is over, and the report is out.
+static int over(Clock *k, const Load *l, uint64_t done) {
+    double t = now();
+    if (!k->start) k->start = t;
+    if (!k->begin && t - k->start >= l->warm) {
+        k->begin = t;
+        k->base = done;
+        k->load0 = own_cpu();
+        k->server0 = cpu_of(l->pids);
+    }
+    if (!k->begin || t - k->begin < l->duration) return 0;
+    report(done - k->base, t - k->begin, own_cpu() - k->load0, cpu_of(l->pids) - k->server0);
+    return 1;
+}
+
+// Calls or publications are kept under way; what comes back is counted.
+static int traffic(const Load *l, int publish) {
+    uint64_t done = 0, sent = 0;
+    Conn *publisher = NULL;
+    if (!publish) joined(l, REGISTER, REGISTERED);
+    for (int i = 0; i < l->number; i++) {
+        Conn *c = joined(l, publish ? SUBSCRIBE : KEYS, SUBSCRIBED);
+        for (int k = 0; k < l->inflight && !publish; k++) put_message(c, CALL, ++c->request);
+        push(l->ep, c);
+    }
+    if (publish) {
+        publisher = joined(l, KEYS, 0);
+        for (; sent < (uint64_t)l->inflight; sent++) put_message(publisher, PUBLISH, ++publisher->request);
+        push(l->ep, publisher);
+    }
+    Clock clock = {0};
+    struct epoll_event events[128];
+    while (!over(&clock, l, done)) {
+        int n = epoll_wait(l->ep, events, 128, 5000);
+        if (n == 0) DIE("no answer for 5 s after %llu messages", (unsigned long long)done);
         for (int i = 0; i < n; i++) {
             Conn *c = events[i].data.ptr;
             uint8_t *m;
@@ -271,108 +334,121 @@ static int rpc(int port, int inflight, double warm, double duration, const char 
             size_t pos = 0;
             int state = 0;
             if ((events[i].events & (EPOLLIN | EPOLLHUP)) && !pull(c))
-                DIE("end of file after %llu calls", (unsigned long long)done);
+                DIE("end of file after %llu messages", (unsigned long long)done);
             while ((state = next_message(c, &pos, &m)) == 1) {
                 int code = message_head(m, &id);
                 if (code == CODES[INVOCATION]) {
                     put_message(c, YIELD, id);
                 } else if (code == CODES[RESULT]) {
                     done++;
-                    put_message(caller, CALL, request++);
+                    put_message(c, CALL, ++c->request);
+                } else if (code == CODES[EVENT]) {
+                    done++;
                 } else {
-                    DIE("unexpected message %d", code);
+                    DIE("unexpected message %d: %.200s", code, m);
                 }
             }
             if (state < 0) DIE("closed by the router");
             consumed(c, pos);
-            push(ep, c);
+            push(l->ep, c);
         }
-        double t = now();
-        if (!begin && t - start >= warm) {
-            begin = t;
-            base = done;
-            load0 = own_cpu();
-            server0 = cpu_of(pids);
-        }
-        if (begin && t - begin >= duration) {
-            report(done - base, t - begin, own_cpu() - load0, cpu_of(pids) - server0);
-            return 0;
+        if (!publish) continue;
+        for (; sent < l->inflight + done / l->number; sent++) put_message(publisher, PUBLISH, ++publisher->request);
+        push(l->ep, publisher);
+    }
+    return 0;
+}
+
+static Conn *newcomer(const Load *l) {
+    Conn *c = calloc(1, sizeof *c);
+    char request[512];
+    uint8_t hello[4] = {0x7f, 0xf0 | (serializer + 1), 0, 0};
+    c->client = 1;
+    c->rawsocket = l->rawsocket;
+    c->fd = connect_loopback(l->port);
+    set_nonblocking(c->fd);
+    watch(l->ep, EPOLL_CTL_ADD, c->fd, c, 0);
+    int n = snprintf(request, sizeof request,
+                     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                     l->port, subprotocol);
+    put(c, c->rawsocket ? (void *)hello : request, c->rawsocket ? 4 : n);
+    push(l->ep, c);
+    return c;
+}
+
+// Goes on with one that joins and leaves: 1 it was welcomed just now, -1 it has left.
+static int advance(Conn *c) {
+    size_t pos = 0;
+    uint8_t *m;
+    uint64_t id;
+    int welcomed = 0;
+    if (!c->upgraded) {
+        char *end = c->rawsocket ? NULL : strstr((char *)c->in, "\r\n\r\n");
+        if (c->rawsocket ? c->in_len < 4 : !end) return 0;
+        if (!c->rawsocket && strncmp((char *)c->in, "HTTP/1.1 101", 12)) DIE("refused: %s", c->in);
+        pos = c->rawsocket ? 4 : end + 4 - (char *)c->in;
+        c->upgraded = 1;
+        put_message(c, HELLO, 0);
+    }
+    while (next_message(c, &pos, &m) == 1) {
+        int code = message_head(m, &id);
+        if (code == CODES[GOODBYE]) return -1;
+        if (code != CODES[WELCOME]) DIE("expected WELCOME, got %d: %.200s", code, m);
+        put_message(c, GOODBYE, 0);
+        welcomed = 1;
+    }
+    consumed(c, pos);
+    return welcomed;
+}
+
+static int joins(const Load *l) {
+    uint64_t done = 0;
+    Clock clock = {0};
+    struct epoll_event events[128];
+    for (int i = 0; i < l->inflight; i++) newcomer(l);
+    while (!over(&clock, l, done)) {
+        int n = epoll_wait(l->ep, events, 128, 5000);
+        if (n == 0) DIE("no answer for 5 s after %llu joins", (unsigned long long)done);
+        for (int i = 0; i < n; i++) {
+            Conn *c = events[i].data.ptr;
+            int state = pull(c) ? advance(c) : -1;
+            done += state == 1;
+            if (state >= 0) {
+                push(l->ep, c);
+            } else {
+                forget(c);
+                newcomer(l);
+            }
         }
     }
+    return 0;
 }
 
-static uint32_t rol(uint32_t v, int n) { return v << n | v >> (32 - n); }
-
-// SHA-1 of fewer than 119 octets (RFC 3174).
-static void sha1(const uint8_t *data, size_t n, uint8_t out[20]) {
-    uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
-    uint8_t block[128] = {0};
-    memcpy(block, data, n);
-    block[n] = 0x80;
-    size_t total = n + 9 <= 64 ? 64 : 128;
-    for (int i = 0; i < 8; i++) block[total - 1 - i] = (uint64_t)n * 8 >> (8 * i);
-    for (size_t o = 0; o < total; o += 64) {
-        uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-        for (int i = 0; i < 16; i++) {
-            const uint8_t *p = block + o + 4 * i;
-            w[i] = (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-        }
-        for (int i = 16; i < 80; i++) w[i] = rol(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-        for (int i = 0; i < 80; i++) {
-            uint32_t f, k;
-            if (i < 20) f = (b & c) | (~b & d), k = 0x5A827999;
-            else if (i < 40) f = b ^ c ^ d, k = 0x6ED9EBA1;
-            else if (i < 60) f = (b & c) | (b & d) | (c & d), k = 0x8F1BBCDC;
-            else f = b ^ c ^ d, k = 0xCA62C1D6;
-            uint32_t next = rol(a, 5) + f + e + k + w[i];
-            e = d, d = c, c = rol(b, 30), b = a, a = next;
-        }
-        h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
-    }
-    for (int i = 0; i < 20; i++) out[i] = h[i / 4] >> (24 - 8 * (i % 4));
-}
-
-static void base64(const uint8_t *data, int n, char *out) {
-    static const char *digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int i = 0; i < n; i += 3) {
-        uint32_t v = data[i] << 16 | (i + 1 < n ? data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
-        *out++ = digits[v >> 18 & 63];
-        *out++ = digits[v >> 12 & 63];
-        *out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-        *out++ = i + 2 < n ? digits[v & 63] : '=';
-    }
-    *out = 0;
-}
-
-// Answers the opening handshake once its head is complete; returns the octets of the head.
-static size_t accept_upgrade(Conn *c) {
-    c->in[c->in_len] = 0;
-    char *end = strstr((char *)c->in, "\r\n\r\n"), *key = strcasestr((char *)c->in, "sec-websocket-key:");
-    if (!end || !key) return 0;
-    char text[128], digest64[40], response[256];
-    uint8_t digest[20];
-    if (sscanf(key + 18, " %60[^\r]", text) != 1) DIE("bad key");
-    strcat(text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    sha1((uint8_t *)text, strlen(text), digest);
-    base64(digest, 20, digest64);
-    int n = snprintf(response, sizeof response,
-                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
-                     digest64, subprotocol);
-    put(c, response, n);
-    c->upgraded = 1;
-    return end + 4 - (char *)c->in;
-}
+// ---- the program that answers ----
 
 static int answer(Conn *c) {
     uint8_t *m;
     uint64_t id;
-    size_t pos = c->upgraded ? 0 : accept_upgrade(c);
+    size_t pos = 0;
     int state = 0;
+    if (!c->upgraded && c->in_len >= 4 && c->in[0] == 0x7f) {
+        uint8_t hello[4] = {0x7f, 0xf0 | (serializer + 1), 0, 0};
+        put(c, hello, 4);
+        c->rawsocket = c->upgraded = 1;
+        pos = 4;
+    } else if (!c->upgraded) {
+        char response[512];
+        pos = answer_upgrade((char *)c->in, subprotocol, response, sizeof response);
+        if (pos) put(c, response, strlen(response));
+        c->upgraded = pos > 0;
+    }
     while (c->upgraded && (state = next_message(c, &pos, &m)) == 1) {
         int code = message_head(m, &id);
         if (code == CODES[HELLO]) put_message(c, WELCOME, 0);
         if (code == CODES[CALL]) put_message(c, RESULT, id);
+        if (code == CODES[SUBSCRIBE]) put_message(c, SUBSCRIBED, id);
+        for (int i = 0; i < 64 && (code == CODES[SUBSCRIBE] || code == CODES[PUBLISH]); i++) put_message(c, EVENT, 0);
         if (code == CODES[GOODBYE]) put_message(c, GOODBYE, 0);
     }
     consumed(c, pos);
@@ -380,10 +456,7 @@ static int answer(Conn *c) {
 }
 
 static int serve(int port) {
-    int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), ep = epoll_create1(0);
-    struct sockaddr_in a = loopback(port);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 64)) DIE("listen on port %d", port);
+    int listener = listen_loopback(port), ep = epoll_create1(0);
     watch(ep, EPOLL_CTL_ADD, listener, NULL, 0);
     struct epoll_event events[64];
     for (;;) {
@@ -392,20 +465,14 @@ static int serve(int port) {
             Conn *c = events[i].data.ptr;
             if (!c) {
                 c = calloc(1, sizeof *c);
-                c->fd = accept(listener, NULL, NULL);
-                setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-                set_nonblocking(c->fd);
+                c->fd = accept_one(listener);
                 watch(ep, EPOLL_CTL_ADD, c->fd, c, 0);
                 continue;
             }
             int alive = 1;
             if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) alive = pull(c) && answer(c);
             push(ep, c);
-            if (alive) continue;
-            close(c->fd);
-            free(c->in);
-            free(c->out);
-            free(c);
+            if (!alive) forget(c);
         }
     }
 }
@@ -416,9 +483,18 @@ int main(int argc, char **argv) {
         load_templates(argv[3]);
         return serve(atoi(argv[2]));
     }
-    if (argc == 8 && !strcmp(argv[1], "rpc")) {
-        load_templates(argv[3]);
-        return rpc(atoi(argv[2]), atoi(argv[4]), atof(argv[5]), atof(argv[6]), argv[7]);
+    if (argc == 9 && !strcmp(argv[1], "joins")) {
+        load_templates(argv[4]);
+        Load l = {.port = atoi(argv[2]), .rawsocket = !strcmp(argv[3], "rs"), .inflight = atoi(argv[5]), .number = 1,
+                  .ep = epoll_create1(0), .warm = atof(argv[6]), .duration = atof(argv[7]), .pids = argv[8]};
+        return joins(&l);
     }
-    DIE("usage: wampbench rpc PORT TEMPLATES INFLIGHT WARM SECONDS PIDS | serve PORT TEMPLATES");
+    if (argc == 10 && (!strcmp(argv[1], "rpc") || !strcmp(argv[1], "events"))) {
+        load_templates(argv[4]);
+        Load l = {.port = atoi(argv[2]), .rawsocket = !strcmp(argv[3], "rs"), .inflight = atoi(argv[5]),
+                  .number = atoi(argv[6]), .ep = epoll_create1(0), .warm = atof(argv[7]), .duration = atof(argv[8]),
+                  .pids = argv[9]};
+        return traffic(&l, !strcmp(argv[1], "events"));
+    }
+    DIE("usage: see the top of wampbench.c");
 }

@@ -1,4 +1,4 @@
-"""Echo server on `aiohttp`. Arguments: PORT [uvloop]."""
+"""Echo server on `aiohttp`. Arguments: PORT [uvloop] [deflate]."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from aiohttp import WSMsgType, web
 
 async def echo(request):
     """Sends back what it gets."""
-    connection = web.WebSocketResponse(compress=False, max_msg_size=0)
+    connection = web.WebSocketResponse(compress="deflate" in sys.argv, max_msg_size=0)
     await connection.prepare(request)
     async for message in connection:
         if message.type == WSMsgType.TEXT:
@@ -29,7 +29,7 @@ async def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["uvloop"]:
+    if "uvloop" in sys.argv[2:]:
         import uvloop
 
         uvloop.install()

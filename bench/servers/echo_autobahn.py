@@ -1,9 +1,18 @@
-"""Echo server on the documented classes; runs on this package and on the peer. Arguments: PORT [uvloop]."""
+"""Echo server on the documented classes; runs on this package and on the peer. Arguments: PORT [uvloop] [deflate]."""
 
 import asyncio
 import sys
 
 from autobahn.asyncio.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+
+
+def accept(offers):
+    """Takes permessage-deflate with default parameters."""
+    for offer in offers:
+        if isinstance(offer, PerMessageDeflateOffer):
+            return PerMessageDeflateOfferAccept(offer)
+    return None
 
 
 class Echo(WebSocketServerProtocol):
@@ -18,12 +27,14 @@ async def main():
     port = int(sys.argv[1])
     factory = WebSocketServerFactory(f"ws://127.0.0.1:{port}")
     factory.protocol = Echo
+    if "deflate" in sys.argv:
+        factory.setProtocolOptions(perMessageCompressionAccept=accept)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["uvloop"]:
+    if "uvloop" in sys.argv[2:]:
         import uvloop
 
         uvloop.install()

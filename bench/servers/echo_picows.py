@@ -1,4 +1,4 @@
-"""Echo server on `picows`, payload as bytes like every other library gives it. Arguments: PORT [uvloop]."""
+"""Echo server on `picows`: payload as bytes or checked text, as others give it. Arguments: PORT [uvloop]."""
 
 import asyncio
 import sys
@@ -13,6 +13,8 @@ class Echo(WSListener):
         if frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
+        elif frame.msg_type == WSMsgType.TEXT:
+            transport.send(WSMsgType.TEXT, frame.get_payload_as_utf8_text().encode())
         else:
             transport.send(frame.msg_type, frame.get_payload_as_bytes())
 
@@ -24,7 +26,7 @@ async def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["uvloop"]:
+    if "uvloop" in sys.argv[2:]:
         import uvloop
 
         uvloop.install()

@@ -21,7 +21,7 @@ async def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["uvloop"]:
+    if "uvloop" in sys.argv[2:]:
         import uvloop
 
         uvloop.install()

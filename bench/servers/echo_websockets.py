@@ -1,4 +1,4 @@
-"""Echo server on `websockets`. Arguments: PORT [uvloop]."""
+"""Echo server on `websockets`. Arguments: PORT [uvloop] [deflate]."""
 
 import asyncio
 import sys
@@ -14,13 +14,13 @@ async def echo(connection):
 
 async def main():
     """Serves until it is interrupted."""
-    port = int(sys.argv[1])
-    async with serve(echo, "127.0.0.1", port, compression=None, max_size=None) as server:
+    port, compression = int(sys.argv[1]), "deflate" if "deflate" in sys.argv else None
+    async with serve(echo, "127.0.0.1", port, compression=compression, max_size=None) as server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["uvloop"]:
+    if "uvloop" in sys.argv[2:]:
         import uvloop
 
         uvloop.install()

@@ -1,0 +1,35 @@
+"""Echo client on `aiohttp`."""
+
+import asyncio
+
+import aiohttp
+import worker
+
+
+async def echo(connection, meter):
+    """Sends what it gets."""
+    async for message in connection:
+        meter.count += 1
+        if not meter.running:
+            break
+        await connection.send_bytes(message.data)
+
+
+async def measure(job):
+    """One connection."""
+    url = f"http://127.0.0.1:{job['port']}/"
+    async with aiohttp.ClientSession() as session:
+        connection = await session.ws_connect(url, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=1))
+        meter = worker.Meter(job)
+        for _ in range(job["inflight"]):
+            await connection.send_bytes(worker.payload(job["size"]))
+        echoing = asyncio.ensure_future(echo(connection, meter))
+        await meter.over.wait()
+        await asyncio.wait({echoing}, timeout=1)
+        echoing.cancel()
+        connection._response.connection.transport.abort()
+    return meter
+
+
+if __name__ == "__main__":
+    worker.run(measure)

@@ -1,0 +1,31 @@
+"""Echo client on `websockets`."""
+
+import asyncio
+
+import worker
+from websockets.asyncio.client import connect
+
+
+async def echo(connection, meter):
+    """Sends what it gets."""
+    while meter.running:
+        message = await connection.recv()
+        meter.count += 1
+        await connection.send(message)
+
+
+async def measure(job):
+    """One connection."""
+    connection = await connect(f"ws://127.0.0.1:{job['port']}/", compression=None, max_size=None)
+    meter = worker.Meter(job)
+    for _ in range(job["inflight"]):
+        await connection.send(worker.payload(job["size"]))
+    echoing = asyncio.ensure_future(echo(connection, meter))
+    await meter.over.wait()
+    connection.transport.abort()
+    await asyncio.gather(echoing, return_exceptions=True)
+    return meter
+
+
+if __name__ == "__main__":
+    worker.run(measure)

@@ -1,0 +1,371 @@
+"""Thousands of churning WAMP sessions on one router for minutes: every call answered, no error, no leak.
+
+    python bench/soak_wamp.py                                   # 2,000 sessions, 30 minutes
+    python bench/soak_wamp.py --sessions 300 --minutes 1        # an impression
+
+The router is this process, the clients another; all traffic is on loopback, over WebSocket and RawSocket with json,
+msgpack and cbor. A session joins, calls, serves calls (some slowly), subscribes, publishes, leaves testaments, stops
+reading for a while; and it ends in one of many ways, with calls in flight at either end: GOODBYE, FIN, RST, in the
+middle of a message, by breaking the protocol. Then another one joins. Exit status 0 when in the end nothing was logged
+and no exception reached the loop; every call had its result or an error that fits, within a minute; no book of the
+realm holds anything; sessions, sockets, tasks and objects are back where they began; and memory was flat.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import gc
+import json
+import random
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import soak
+
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
+from autobahn.asyncio.router import Router
+from autobahn.asyncio.wamp import ApplicationSession
+from autobahn.asyncio.websocket import WampWebSocketClientFactory
+from autobahn.router.peer import PendingCall
+from autobahn.router.session import RouterSession
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from autobahn.wamp.types import ComponentConfig, PublishOptions, RegisterOptions, SubscribeOptions
+
+REALM = "realm1"
+SERIALIZERS = [JsonSerializer, MsgPackSerializer, CBORSerializer]
+TOPICS, PROCEDURES = 40, 20
+# A callee may be gone before or while it is called, a session may end while its own call is under way.
+EXPECTED = {"wamp.error.no_such_procedure", "wamp.error.canceled", "wamp.error.unavailable", "wamp.error.callee_gone"}
+
+
+# -- router ------------------------------------------------------------------------------------------------------
+
+
+def books(router):
+    """What the router remembers of its clients, as numbers."""
+    realm = router.core.realms[REALM]
+    broker, dealer = realm.broker, realm.dealer
+    return {
+        "links": len(router.core.links),
+        "sessions": len(realm.sessions),
+        "subscriptions": len(broker.by_id),
+        "subscribed topics": len(list(broker.subscriptions.values())),
+        "registrations": len(dealer.registrar.by_id),
+        "registered procedures": len(list(dealer.registrations.values())),
+        "testaments": len(realm.testaments._books),
+        "sockets": soak.sockets(),
+        "tasks": len(asyncio.all_tasks()),
+        "session objects": count_objects(RouterSession),
+        "calls": count_objects(PendingCall),
+    }
+
+
+def count_objects(kind):
+    """How many objects of that class are alive."""
+    return sum(isinstance(item, kind) for item in gc.get_objects())
+
+
+async def serve(arguments, problems):
+    """Router and clients until the time is over; what was wrong."""
+    asyncio.get_running_loop().set_exception_handler(problems.reached_the_loop)
+    wrong, samples = [], []
+    async with Router("ws://127.0.0.1:0/ws", realms=[REALM]) as router:
+        before = books(router)
+        realm, port = router.core.realms[REALM], int(router.url.rpartition(":")[2].partition("/")[0])
+        command = [sys.executable, __file__, "--clients", str(port), f"--sessions={arguments.connections}"]
+        command += [f"--minutes={arguments.minutes}", f"--rate={arguments.rate}", f"--life={arguments.life}"]
+        command += [f"--seed={arguments.seed}", *["--uvloop"] * arguments.uvloop]
+        clients = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        begin = time.monotonic()
+        waiting = asyncio.ensure_future(clients.communicate())
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=2)
+            now = time.monotonic() - begin
+            samples.append((now, soak.memory(), len(realm.sessions)))
+            if len(samples) % 10 == 0:
+                mib = soak.memory() / 1024
+                shown = f"{len(realm.sessions):6} sessions {len(realm.broker.by_id):5} subscriptions"
+                print(
+                    f"{now:5.0f} s {shown} {len(realm.dealer.registrar.by_id):4} registrations {mib:7.1f} MiB",
+                    flush=True,
+                )
+        output, _ = waiting.result()
+        after = await settled(router, before)
+        for what, number in before.items():
+            print(f"{what}: {number} before, {after[what]} after")
+            if after[what] != number:
+                wrong.append(f"{what}: {number} before, {after[what]} after")
+        if not realm.is_empty():
+            wrong.append("the realm is not empty")
+    wrong += soak.flat(samples, arguments)
+    if clients.returncode:
+        return [*wrong, f"the clients ended with status {clients.returncode}"]
+    report = json.loads(output)
+    print("clients:", json.dumps(report["counts"]))
+    for what in ("results", "events", "calls canceled or without a callee", "stalled"):
+        if not report["counts"].get(what):
+            wrong.append(f"expected some {what}, got none")
+    return wrong + report["wrong"]
+
+
+async def settled(router, before):
+    """The books, once they are as before, or after some seconds."""
+    deadline = time.monotonic() + soak.PATIENCE
+    while True:
+        gc.collect()
+        after = books(router)
+        if after == before or time.monotonic() > deadline:
+            return after
+        await asyncio.sleep(0.2)
+
+
+# -- clients -----------------------------------------------------------------------------------------------------
+
+
+class Session(ApplicationSession):
+    """Tells when it has joined, and when its link is gone."""
+
+    def onJoin(self, details):
+        self.config.extra["joined"].set_result(None)
+
+    def onLeave(self, details):
+        if not self.config.extra["joined"].done():
+            self.config.extra["joined"].set_exception(RuntimeError(f"not joined: {details}"))
+
+    def onDisconnect(self):
+        if not self.config.extra["joined"].done():
+            self.config.extra["joined"].set_exception(RuntimeError("not joined: the link was lost"))
+        self.config.extra["over"].set_result(None)
+
+
+class Crowd:
+    """All clients."""
+
+    def __init__(self, arguments):
+        self.port, self.seconds = arguments.clients, arguments.minutes * 60
+        self.size, self.life = arguments.connections, arguments.life
+        self.pause = arguments.connections / arguments.rate
+        self.rng = random.Random(arguments.seed)
+        self.counts = collections.Counter()
+        self.wrong = []
+        self.over = asyncio.Event()
+        self.endings = [self.goodbye, self.goodbye, self.by_fin, self.by_reset, self.in_a_message, self.by_violation]
+        self.acts = [self.call] * 6 + [self.publish] * 3 + [self.subscribe, self.register, self.stall, self.testament]
+
+    async def run(self):
+        """Everybody, until the time is over."""
+        ramp = max(1.0, self.size / 100)
+        workers = [asyncio.ensure_future(self.work(ramp * number / self.size)) for number in range(self.size)]
+        await asyncio.sleep(self.seconds)
+        self.over.set()
+        await asyncio.wait_for(asyncio.gather(*workers), 3 * soak.PATIENCE)
+        return {"counts": self.counts, "wrong": self.wrong[:20]}
+
+    async def idle(self, seconds):
+        """So long, or until the time is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), seconds)
+
+    async def work(self, delay):
+        """One session after the other."""
+        await self.idle(delay)
+        while not self.over.is_set():
+            try:
+                await self.live()
+            except Exception as exc:
+                self.wrong.append(repr(exc))
+                await self.idle(1)
+
+    async def live(self):
+        """One session from its beginning to its end."""
+        loop, rng = asyncio.get_running_loop(), self.rng
+        extra = {"joined": loop.create_future(), "over": loop.create_future()}
+        session = Session(ComponentConfig(REALM, extra))
+        serializer = rng.choice(SERIALIZERS)()
+        if rng.random() < 0.6:
+            url = f"ws://127.0.0.1:{self.port}/ws"
+            factory = WampWebSocketClientFactory(lambda: session, url, serializers=[serializer])
+            factory.setProtocolOptions(openHandshakeTimeout=soak.PATIENCE, closeHandshakeTimeout=soak.PATIENCE)
+        else:
+            factory = WampRawSocketClientFactory(lambda: session, serializer=serializer)
+            factory.setProtocolOptions(openHandshakeTimeout=soak.PATIENCE, closeHandshakeTimeout=soak.PATIENCE)
+        transport, protocol = await loop.create_connection(factory, "127.0.0.1", self.port)
+        await asyncio.wait_for(extra["joined"], soak.PATIENCE)
+        self.counts["sessions"] += 1
+        ends, calls = loop.time() + rng.expovariate(1 / self.life), set()
+        while loop.time() < ends and not self.over.is_set() and not extra["over"].done():
+            act = asyncio.ensure_future(rng.choice(self.acts)(session, transport))
+            calls.add(act)
+            act.add_done_callback(calls.discard)
+            await self.idle(rng.expovariate(1 / self.pause))
+        if not extra["over"].done():
+            ending = rng.choice(self.endings)
+            self.counts[ending.__name__] += 1
+            ending(session, transport, protocol)
+        await asyncio.wait_for(extra["over"], soak.PATIENCE)
+        if calls:
+            self.counts["acts under way at the end"] += len(calls)
+            await asyncio.wait_for(asyncio.gather(*calls), soak.PATIENCE)
+
+    async def answered(self, waiting, session):
+        """The answer to a request; None when it ended as it may."""
+        try:
+            return await asyncio.wait_for(waiting, soak.PATIENCE)
+        except ApplicationError as exc:
+            if exc.error.startswith("wamp.close."):  # its own GOODBYE overtook it
+                self.counts["requests of a session that ended"] += 1
+            elif exc.error not in EXPECTED and not session.config.extra["over"].done():
+                self.wrong.append(f"unexpected error {exc.error}: {exc.args}")
+            self.counts["calls canceled or without a callee"] += exc.error in EXPECTED
+        except TransportLost:
+            self.counts["requests of a session that ended"] += 1
+        except TimeoutError:
+            self.wrong.append("a request had no answer within a minute")
+        return None
+
+    # What a session does.
+
+    async def call(self, session, transport):
+        sent = self.rng.randbytes(self.rng.choice([1, 10, 100, 5000])).hex()
+        name = f"com.soak.echo.{self.rng.randrange(PROCEDURES)}"
+        got = await self.answered(session.call(name, sent), session)
+        if got is not None:
+            self.counts["results"] += 1
+            if got != sent:
+                self.wrong.append(f"expected {sent[:40]} as the result, got {got!r:.60}")
+
+    async def register(self, session, transport):
+        invoke = self.rng.choice(["roundrobin", "random", "first", "last"])
+        number = self.rng.randrange(PROCEDURES // 4) * 4 + ["roundrobin", "random", "first", "last"].index(invoke)
+        delay = self.rng.choice([0, 0, 0.05, 3])
+
+        async def echo(value):
+            if delay:
+                await asyncio.sleep(delay)
+            return value
+
+        if not session.config.extra.setdefault(f"callee {number}", False):
+            session.config.extra[f"callee {number}"] = True
+            options = RegisterOptions(invoke=invoke)
+            await self.answered(session.register(echo, f"com.soak.echo.{number}", options), session)
+
+    async def subscribe(self, session, transport):
+        topic, match = self.rng.choice(
+            [("com.soak.topic.{}", "exact"), ("com.soak.topic", "prefix"), ("com..topic.{}", "wildcard")]
+        )
+
+        def on_event(*args):
+            self.counts["events"] += 1
+
+        name = topic.format(self.rng.randrange(TOPICS))
+        if match == "prefix" and self.rng.random() < 0.9:
+            return
+        subscription = await self.answered(session.subscribe(on_event, name, SubscribeOptions(match=match)), session)
+        if subscription is not None and self.rng.random() < 0.3:
+            await self.idle(self.rng.expovariate(1 / self.life))
+            if subscription.active:
+                with contextlib.suppress(TransportLost):
+                    await self.answered(subscription.unsubscribe(), session)
+
+    async def publish(self, session, transport):
+        acknowledge, retain = self.rng.random() < 0.5, self.rng.random() < 0.1
+        options = PublishOptions(acknowledge=acknowledge, retain=retain, exclude_me=self.rng.random() < 0.5)
+        name = f"com.soak.topic.{self.rng.randrange(TOPICS)}"
+        try:
+            waiting = session.publish(name, self.rng.randrange(1 << 30), "x" * 200, options=options)
+        except TransportLost:
+            return
+        if acknowledge and await self.answered(waiting, session) is not None:
+            self.counts["acknowledged publications"] += 1
+
+    async def stall(self, session, transport):
+        """Does not read for a while."""
+        if self.rng.random() < 0.3 and not transport.is_closing():
+            self.counts["stalled"] += 1
+            with contextlib.suppress(RuntimeError):
+                transport.pause_reading()
+            await self.idle(self.rng.uniform(1, 5))
+            if not transport.is_closing():
+                with contextlib.suppress(RuntimeError):
+                    transport.resume_reading()
+
+    async def testament(self, session, transport):
+        topic = f"com.soak.topic.{self.rng.randrange(TOPICS)}"
+        scope = self.rng.choice(["destroyed", "detached"])
+        waiting = session.call("wamp.session.add_testament", topic, ["gone"], {}, scope=scope)
+        if await self.answered(waiting, session) is not None:
+            self.counts["testaments"] += 1
+
+    # How a session ends.
+
+    def goodbye(self, session, transport, protocol):
+        with contextlib.suppress(RuntimeError):
+            transport.resume_reading()
+        with contextlib.suppress(TransportLost, ApplicationError):
+            session.leave()
+
+    def by_fin(self, session, transport, protocol):
+        transport.close()
+
+    def by_reset(self, session, transport, protocol):
+        sock = transport.get_extra_info("socket")
+        if sock is not None and not transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def in_a_message(self, session, transport, protocol):
+        is_websocket = hasattr(protocol, "sendMessageFrame")
+        transport.write(b"\x82\xfe\x10\x00abcd[48,1" if is_websocket else b"\x00\x00\x10\x00[48,1")
+        self.rng.choice((self.by_fin, self.by_reset))(session, transport, protocol)
+
+    def by_violation(self, session, transport, protocol):
+        with contextlib.suppress(RuntimeError):
+            transport.resume_reading()
+        transport.write(b"\x83\x80abcd" if hasattr(protocol, "sendMessageFrame") else b"\x07\x00\x00\x01a")
+
+
+async def crowd(arguments, problems):
+    """The process of the clients."""
+    asyncio.get_running_loop().set_exception_handler(problems.reached_the_loop)
+    people = Crowd(arguments)
+    report = await people.run()
+    report["wrong"] += [f"clients logged: {line}" for line in problems.seen[:20]]
+    print(json.dumps(report))
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Churning WAMP sessions on one router.")
+    add = parser.add_argument
+    add("--sessions", type=int, default=2000, dest="connections")
+    add("--minutes", type=float, default=30)
+    add("--rate", type=float, default=600, help="acts per second, of all sessions")
+    add("--life", type=float, default=20, help="seconds a session lasts, on average")
+    add("--seed", type=int, default=1)
+    add("--uvloop", action="store_true")
+    add("--clients", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    soak.allow_sockets(arguments.connections + 500)
+    problems, loop_factory = soak.Problems(), None
+    if arguments.uvloop:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        if arguments.clients:
+            runner.run(crowd(arguments, problems))
+            return 0
+        print(f"{arguments.connections} sessions, {arguments.minutes:g} minutes", flush=True)
+        wrong = runner.run(serve(arguments, problems))
+    wrong += [f"router logged: {line}" for line in problems.seen[:20]]
+    print("\n".join(wrong) or "every call answered, all books empty, no error, no leak")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
