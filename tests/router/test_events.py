@@ -293,9 +293,9 @@ def test_T_PPT_1_sender_that_has_not_announced(router):
 
 
 @pytest.mark.parametrize("options", [{"enc_algo": "cryptobox"}, {"enc_algo": "x_mine", "enc_key": "k"}])
-def test_T_PPT_2_the_older_form_is_not_announced(router, options):
+def test_T_PPT_2_the_older_form_must_be_announced_as_well(router, options):
     link = Link(router).join(roles=EVERYTHING)
-    assert "payload_transparency" not in link.welcome.details["roles"]["broker"]["features"]
+    assert link.welcome.details["roles"]["broker"]["features"]["payload_transparency"] is True
     link.publish("com.t", options=options)
     assert_aborted(link)
 

@@ -22,6 +22,8 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "publisher_identification": True,
                 "pattern_based_subscription": True,
                 "subscription_revocation": True,
+                "payload_transparency": True,
+                "payload_passthru_mode": True,
             }
         },
         "publisher": {
@@ -29,6 +31,8 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "publisher_identification": True,
                 "subscriber_blackwhite_listing": True,
                 "publisher_exclusion": True,
+                "payload_transparency": True,
+                "payload_passthru_mode": True,
             }
         },
         "caller": {
@@ -38,6 +42,8 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "call_canceling": True,
                 "progressive_call_results": True,
                 "progressive_call_invocations": True,
+                "payload_transparency": True,
+                "payload_passthru_mode": True,
             }
         },
         "callee": {
@@ -51,6 +57,8 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
                 "progressive_call_results": True,
                 "progressive_call_invocations": True,
                 "registration_revocation": True,
+                "payload_transparency": True,
+                "payload_passthru_mode": True,
             }
         },
     }

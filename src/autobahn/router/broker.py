@@ -11,6 +11,7 @@ from autobahn.router.ids import GlobalIds
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     PASSTHRU,
+    TRANSPARENCY,
     Options,
     audience,
     carried,
@@ -21,6 +22,7 @@ from autobahn.router.options import (
     is_disclosed,
     is_reserved,
     passthru,
+    passthru_feature,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, Subscription
@@ -42,11 +44,11 @@ ACKNOWLEDGED_DELIVERY = "x_acknowledged_delivery"
 class Terms:
     """What the options of one PUBLISH, and the realm, say about the event."""
 
-    __slots__ = ("acknowledge", "audience", "details", "exclude_me", "retain", "uses_passthru")
+    __slots__ = ("acknowledge", "audience", "details", "exclude_me", "passthru_feature", "retain")
 
     def __init__(self, publisher: Peer, options: Options, realm: RealmOptions) -> None:
         ppt = passthru(publisher, "publisher", 16, options)
-        self.uses_passthru = bool(ppt)
+        self.passthru_feature = passthru_feature(ppt)
         self.acknowledge = bool(options.get("acknowledge"))
         self.exclude_me = options.get("exclude_me") is not False
         self.retain = bool(options.get("retain"))
@@ -97,6 +99,7 @@ class Broker:
             "event_retention": True,
             "pattern_based_subscription": True,
             PASSTHRU: True,
+            TRANSPARENCY: True,
             **({"publication_trustlevels": True} if self.options.trustlevels is not None else {}),
             "publisher_exclusion": True,
             **({"publisher_identification": True} if self.options.disclose_publisher != "never" else {}),
@@ -219,7 +222,7 @@ class Broker:
             for subscription in subscriptions:
                 details: Options = {} if subscription.match == EXACT else {"topic": topic}
                 if subscription.history is not None:
-                    subscription.history.append(Entry(topic, publication, details, None, False))
+                    subscription.history.append(Entry(topic, publication, details, None, ""))
                 receivers = list(subscription.subscribers)  # books may change while it is delivered
                 if publisher in subscription.subscribers:
                     receivers.remove(publisher)
@@ -236,14 +239,14 @@ class Broker:
             topic = msg.topic
             publication = self._delivery.publication(msg, publisher.codec, number)
             if terms.retain:
-                event = Retained(topic, publication, terms.details, terms.audience, terms.uses_passthru)
+                event = Retained(topic, publication, terms.details, terms.audience, terms.passthru_feature)
                 self.retention.keep(event)
             for subscription in subscriptions:
                 details = dict(terms.details)
                 if subscription.match != EXACT:
                     details["topic"] = topic
                 if subscription.history is not None:
-                    entry = Entry(topic, publication, details, terms.audience, terms.uses_passthru)
+                    entry = Entry(topic, publication, details, terms.audience, terms.passthru_feature)
                     subscription.history.append(entry)
                 publication.deliver(subscription.id, details, _receivers(publisher, terms, subscription))
         if terms.acknowledge:
@@ -260,7 +263,7 @@ def _receivers(publisher: Peer, terms: Terms, subscription: Subscription) -> lis
     receivers = list(subscription.subscribers)
     if terms.exclude_me and publisher in subscription.subscribers:
         receivers.remove(publisher)
-    if terms.uses_passthru:
-        receivers = [peer for peer in receivers if peer.announced("subscriber", PASSTHRU)]
+    if terms.passthru_feature:
+        receivers = [peer for peer in receivers if peer.announced("subscriber", terms.passthru_feature)]
     chosen = terms.audience
     return receivers if chosen is None else [peer for peer in receivers if chosen.admits(peer)]

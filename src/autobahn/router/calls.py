@@ -15,12 +15,12 @@ from autobahn.router.ids import following
 from autobahn.router.options import (
     FEATURE_NOT_SUPPORTED,
     OPTION_NOT_ALLOWED,
-    PASSTHRU,
     Options,
     carried,
     disclose,
     is_disclosed,
     passthru,
+    passthru_feature,
 )
 from autobahn.router.patterns import EXACT
 from autobahn.router.peer import Endpoint, Peer, PendingCall, Registration
@@ -53,7 +53,7 @@ class SpecialCall(PendingCall):
 
     __slots__ = (
         "_desk", "details", "endpoint", "has_progressed", "is_done", "is_open", "is_stream", "key", "msg",
-        "registration", "sent_details", "timeout", "timer", "tried", "uses_passthru", "wants_progress",
+        "passthru_feature", "registration", "sent_details", "timeout", "timer", "tried", "wants_progress",
     )  # fmt: skip
 
     is_special: ClassVar[bool] = True
@@ -70,7 +70,7 @@ class SpecialCall(PendingCall):
         self.key: str | None = None  # of a sharded call
         self.timeout = 0  # milliseconds; 0: none
         self.timer: TimerHandle | None = None
-        self.uses_passthru = False
+        self.passthru_feature = ""
         self.wants_progress = False
         self.has_progressed = False
         self.is_stream = False  # a progressive call invocation
@@ -135,7 +135,7 @@ class Desk:
             if not caller.announced("caller", "progressive_call_invocations"):
                 raise ProtocolError("CALL is a progressive call invocation, which the caller has not announced")
             call.is_stream = call.is_open = True
-        call.uses_passthru = bool(ppt)
+        call.passthru_feature = passthru_feature(ppt)
         call.wants_progress = bool(options.get("receive_progress"))
         call.timeout = self._timeout(options.get("timeout"))
         call.details = {**carried(options), **ppt}
@@ -165,7 +165,7 @@ class Desk:
     def _invoke(self, call: SpecialCall, endpoint: Endpoint) -> None:
         """The callee of ``endpoint`` has the INVOCATION in its queue; or the caller has an ERROR."""
         callee = endpoint.callee
-        needed = [PASSTHRU] if call.uses_passthru else []
+        needed = [call.passthru_feature] if call.passthru_feature else []
         if call.is_stream:
             needed.append("progressive_call_invocations")
         for feature in needed:

@@ -13,12 +13,14 @@ from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     FEATURE_NOT_SUPPORTED,
     PASSTHRU,
+    TRANSPARENCY,
     Options,
     carried,
     check_limit,
     check_uri,
     is_reserved,
     passthru,
+    passthru_feature,
 )
 from autobahn.router.patterns import EXACT, PatternMap
 from autobahn.router.peer import Peer, PendingCall, Registration
@@ -69,6 +71,7 @@ class Dealer:
             **({"caller_identification": True} if self.options.disclose_caller != "never" else {}),
             "pattern_based_registration": True,
             PASSTHRU: True,
+            TRANSPARENCY: True,
             "progressive_call_invocations": True,
             "progressive_call_results": True,
             "registration_revocation": True,
@@ -222,10 +225,11 @@ class Dealer:
         an INTERRUPT ends its work if there is more to come.
         """
         ppt = passthru(pending.callee, "callee", code, options)
-        if ppt and not pending.caller.announced("caller", PASSTHRU):
+        feature = passthru_feature(ppt)
+        if feature and not pending.caller.announced("caller", feature):
             if options.get("progress"):
                 interrupt(pending, "killnowait")
-            fail(pending, FEATURE_NOT_SUPPORTED, f"the result uses {PASSTHRU}, which the caller has not announced")
+            fail(pending, FEATURE_NOT_SUPPORTED, f"the result uses {feature}, which the caller has not announced")
             return {}
         details = {**carried(options), **ppt}
         if options.get("progress"):

@@ -26,8 +26,11 @@ ERROR_FOR = cast(dict[type[Message], type[Error]], {Error: Error, RAW[8]: RAW[8]
 EVENT_FOR = cast(dict[type[Message], type[Event]], {Publish: Event, RAW[16]: RAW[36]})
 
 
+_BARE = (bytes, str)
+
+
 def decoded(msg: Any, source: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The payload of ``msg``, which came over a link with the codec ``source``, as objects.
+    """The payload of ``msg``, which came over a link with the codec ``source``, as objects; a bare one as it is.
 
     Raises ``ProtocolError`` when it is no payload.
     """
@@ -40,6 +43,8 @@ def decoded(msg: Any, source: Any) -> tuple[list[Any], dict[str, Any]]:
         args = []
     if kwargs is None:
         kwargs = {}
+    if type(args) in _BARE and not kwargs:  # payload transparency: the codec lets it through with enc_algo only
+        return args, {}
     if type(args) is not list or type(kwargs) is not dict or not all(type(key) is str for key in kwargs):
         raise ProtocolError("expected a list of arguments and a dict of keyword arguments with string keys as payload")
     return args, kwargs

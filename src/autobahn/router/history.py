@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from autobahn.router.delivery import Publication
-from autobahn.router.options import PASSTHRU, Audience, Options
+from autobahn.router.options import Audience, Options
 from autobahn.router.peer import Peer, timestamp
 from autobahn.wamp.exception import ApplicationError
 
@@ -17,21 +17,21 @@ from autobahn.wamp.exception import ApplicationError
 class Entry:
     """One event of one subscription."""
 
-    __slots__ = ("audience", "details", "publication", "time", "topic", "uses_passthru")
+    __slots__ = ("audience", "details", "passthru_feature", "publication", "time", "topic")
 
     def __init__(
-        self, topic: str, publication: Publication, details: Options, audience: Audience | None, uses_passthru: bool
+        self, topic: str, publication: Publication, details: Options, audience: Audience | None, passthru_feature: str
     ) -> None:
         self.time = time.time()
         self.topic = topic
         self.publication = publication
         self.details = details
         self.audience = audience
-        self.uses_passthru = uses_passthru
+        self.passthru_feature = passthru_feature
 
     def is_for(self, peer: Peer) -> bool:
         """Whether ``peer`` may have it: the lists of authids and authroles hold for whoever asks."""
-        if self.uses_passthru and not peer.announced("subscriber", PASSTHRU):
+        if self.passthru_feature and not peer.announced("subscriber", self.passthru_feature):
             return False
         return self.audience is None or self.audience.admits(peer)
 

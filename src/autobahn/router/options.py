@@ -19,25 +19,32 @@ DISCLOSURE_NOT_ALLOWED = "wamp.error.option_disallowed.disclose_me"
 FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
 LIMIT_EXCEEDED = "autobahn.error.limit_exceeded"
 PASSTHRU = "payload_passthru_mode"
+TRANSPARENCY = "payload_transparency"  # its older form in autobahn and crossbar
 
 Options = dict[str, Any]
 
-_PASSTHRU_KEYS = ("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid")
+_PASSTHRU_KEYS = {
+    PASSTHRU: ("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"),
+    TRANSPARENCY: ("enc_algo", "enc_serializer", "enc_key"),
+}
 _CARRIED_KEYS = ("forward_for", "transaction_hash")
 
 
 def passthru(sender: Peer, role: str, code: int, options: Options) -> Options:
-    """What a receiver has to be told of a payload that is passed through; empty for an ordinary payload.
-
-    The older form ``enc_algo`` is not announced, so that using it is a violation.
-    """
-    if options.get("enc_algo") is not None:
-        raise ProtocolError(f"{name_of(code)} uses payload transparency (enc_algo), which was not announced")
-    if options.get("ppt_scheme") is None:
+    """What a receiver has to be told of a payload that is passed through; empty for an ordinary payload."""
+    feature = passthru_feature(options)
+    if not feature:
         return {}
-    if not sender.announced(role, PASSTHRU):
-        raise ProtocolError(f"{name_of(code)} uses payload passthru mode, which the {role} has not announced")
-    return {key: options[key] for key in _PASSTHRU_KEYS if options.get(key) is not None}
+    if not sender.announced(role, feature):
+        raise ProtocolError(f"{name_of(code)} uses {feature}, which the {role} has not announced")
+    return {key: options[key] for key in _PASSTHRU_KEYS[feature] if options.get(key) is not None}
+
+
+def passthru_feature(options: Options) -> str:
+    """The feature that both ends need for the payload that comes with ``options``; "" for an ordinary one."""
+    if options.get("enc_algo") is not None:
+        return TRANSPARENCY
+    return PASSTHRU if options.get("ppt_scheme") is not None else ""
 
 
 def carried(options: Options) -> Options:

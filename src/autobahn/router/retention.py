@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autobahn.router.delivery import Publication
-from autobahn.router.options import PASSTHRU, Audience, Options
+from autobahn.router.options import Audience, Options
 from autobahn.router.patterns import EXACT, matches
 from autobahn.router.peer import Peer
 
@@ -13,20 +13,20 @@ MAX_PER_TOPIC = 16
 class Retained:
     """One publication that was published with ``retain``."""
 
-    __slots__ = ("audience", "details", "publication", "topic", "uses_passthru")
+    __slots__ = ("audience", "details", "passthru_feature", "publication", "topic")
 
     def __init__(
-        self, topic: str, publication: Publication, details: Options, audience: Audience | None, uses_passthru: bool
+        self, topic: str, publication: Publication, details: Options, audience: Audience | None, passthru_feature: str
     ) -> None:
         self.topic = topic
         self.publication = publication
         self.details = details
         self.audience = audience
-        self.uses_passthru = uses_passthru
+        self.passthru_feature = passthru_feature
 
     def is_for(self, peer: Peer) -> bool:
         """Whether ``peer`` would have got the event when it was published (had it not published it itself)."""
-        if self.uses_passthru and not peer.announced("subscriber", PASSTHRU):
+        if self.passthru_feature and not peer.announced("subscriber", self.passthru_feature):
             return False
         return self.audience is None or self.audience.admits(peer)
 
@@ -49,7 +49,7 @@ class Retention:
     def keep(self, event: Retained) -> None:
         """``event`` is the newest of its topic."""
         events = self._topics.pop(event.topic, [])
-        if event.audience is None and not event.uses_passthru:
+        if event.audience is None and not event.passthru_feature:
             events.clear()
         events.append(event)
         self._topics[event.topic] = events[-MAX_PER_TOPIC:]

@@ -37,6 +37,23 @@ def expect_type(name: str, value: Any, kinds: type | tuple[type, ...]) -> None:
         raise TypeError(f"expected {name} of type {names}, got {type(value).__name__}")
 
 
+PPT_SERIALIZERS = ("native", "json", "msgpack", "cbor", "ubjson")
+
+
+def passthru(scheme: Any, serializer: Any, cipher: Any, keyid: Any) -> dict[str, str] | None:
+    """The attributes of payload passthru mode as they go on the wire; None without a scheme."""
+    given = {"ppt_scheme": scheme, "ppt_serializer": serializer, "ppt_cipher": cipher, "ppt_keyid": keyid}
+    for name, value in given.items():
+        expect_type(name, value, str)
+    ppt = {name: value for name, value in given.items() if value is not None}
+    if not ppt:
+        return None
+    if scheme not in {"wamp", "mqtt"} and not str(scheme).startswith("x_"):
+        raise ValueError(f"expected ppt_scheme wamp, mqtt or x_..., got {scheme!r}")
+    expect_one_of("ppt_serializer", serializer, PPT_SERIALIZERS)
+    return ppt
+
+
 def expect_one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """``value`` is None or one of ``choices``; raises ``ValueError`` otherwise."""
     if value is not None and value not in choices:

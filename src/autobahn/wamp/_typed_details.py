@@ -59,11 +59,12 @@ class EventDetails(Record):
     ``publication``: the id that all receivers of the event see. ``topic``: the URI that was published to, also where a
     pattern is subscribed to. ``publisher``, ``publisher_authid``, ``publisher_authrole``: only of a publisher that is
     disclosed. ``retained``: True for the event of before the subscription that ``get_retained`` asks for.
-    ``trustlevel``: how much the router trusts the publisher, 0 or more; None when it does not say.
+    ``trustlevel``: how much the router trusts the publisher, 0 or more; None when it does not say. ``ppt``: the
+    attributes of payload passthru mode (``ppt_scheme``, ...), if the payload came in it.
     """
 
     __slots__ = (
-        "enc_algo", "forward_for", "publication", "publisher", "publisher_authid", "publisher_authrole",
+        "enc_algo", "forward_for", "ppt", "publication", "publisher", "publisher_authid", "publisher_authrole",
         "retained", "subscription", "topic", "transaction_hash", "trustlevel",
     )  # fmt: skip
 
@@ -81,7 +82,9 @@ class EventDetails(Record):
         forward_for: list[dict[str, Any]] | None = None,
         *,
         trustlevel: int | None = None,
+        ppt: dict[str, str] | None = None,
     ) -> None:
+        self.ppt = ppt
         self.subscription = subscription
         self.publication = publication
         self.publisher = publisher
@@ -128,7 +131,7 @@ class CallDetails(Record):
     """
 
     __slots__ = (
-        "caller", "caller_authid", "caller_authrole", "enc_algo", "forward_for", "procedure", "progress",
+        "caller", "caller_authid", "caller_authrole", "enc_algo", "forward_for", "ppt", "procedure", "progress",
         "registration", "timeout", "transaction_hash", "trustlevel",
     )  # fmt: skip
 
@@ -146,7 +149,9 @@ class CallDetails(Record):
         *,
         trustlevel: int | None = None,
         timeout: float | None = None,
+        ppt: dict[str, str] | None = None,
     ) -> None:
+        self.ppt = ppt
         self.registration = registration
         self.progress = progress
         self.caller = caller
@@ -164,7 +169,7 @@ class CallResult(Record):
     """A result with several values: what an endpoint may return and what a caller gets then."""
 
     __slots__ = (
-        "callee", "callee_authid", "callee_authrole", "enc_algo", "forward_for", "kwresults", "results",
+        "callee", "callee_authid", "callee_authrole", "enc_algo", "forward_for", "kwresults", "ppt", "results",
     )  # fmt: skip
 
     def __init__(self, /, *results: Any, **kwresults: Any) -> None:
@@ -174,6 +179,7 @@ class CallResult(Record):
         self.callee_authid: str | None = kwresults.pop("callee_authid", None)
         self.callee_authrole: str | None = kwresults.pop("callee_authrole", None)
         self.forward_for: list[dict[str, Any]] | None = kwresults.pop("forward_for", None)
+        self.ppt: dict[str, str] | None = None
         self.results = results
         self.kwresults = kwresults
 
@@ -187,6 +193,8 @@ class CallResult(Record):
         result.callee_authid = details.get("callee_authid")
         result.callee_authrole = details.get("callee_authrole")
         result.forward_for = details.get("forward_for")
+        if "ppt_scheme" in details:
+            result.ppt = {key: value for key, value in details.items() if key.startswith("ppt_")}
         return result
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
-from autobahn.wamp._record import Record, expect_one_of, expect_type
+from autobahn.wamp._record import Record, expect_one_of, expect_type, passthru
 from autobahn.wamp.message import MAX_ID
 
 _Many = list[Any] | tuple[Any, ...]
@@ -114,12 +114,16 @@ class PublishOptions(Record):
     value will do; an empty list of the eligible means nobody). ``exclude_me=False``: the publisher gets its own event.
     ``retain``: the router keeps the event for those who subscribe later with ``get_retained``. ``disclose_me``:
     receivers may know who publishes. ``rkey``: the key of sharding. ``correlation_*`` stay here.
+
+    ``ppt_scheme`` ("wamp", "mqtt", "x_..."), ``ppt_serializer``, ``ppt_cipher``, ``ppt_keyid``: the payload is packed
+    (and encrypted, see `cryptobox.PassthruKeys`) for the other end (WAMP "Payload Passthru Mode"). Without a
+    serializer, or with "native", it is sent as given.
     """
 
     __slots__ = (
         "acknowledge", "correlation_id", "correlation_is_anchor", "correlation_is_last", "correlation_uri",
         "disclose_me", "eligible", "eligible_authid", "eligible_authrole", "exclude", "exclude_authid",
-        "exclude_authrole", "exclude_me", "forward_for", "retain", "rkey", "transaction_hash",
+        "exclude_authrole", "exclude_me", "forward_for", "ppt", "retain", "rkey", "transaction_hash",
     )  # fmt: skip
 
     _LISTS: ClassVar[tuple[tuple[str, type], ...]] = (
@@ -147,6 +151,10 @@ class PublishOptions(Record):
         *,
         disclose_me: bool | None = None,
         rkey: str | None = None,
+        ppt_scheme: str | None = None,
+        ppt_serializer: str | None = None,
+        ppt_cipher: str | None = None,
+        ppt_keyid: str | None = None,
     ) -> None:
         expect_type("acknowledge", acknowledge, bool)
         expect_type("exclude_me", exclude_me, bool)
@@ -156,6 +164,7 @@ class PublishOptions(Record):
         expect_type("rkey", rkey, str)
         self.acknowledge = acknowledge
         self.rkey = rkey
+        self.ppt = passthru(ppt_scheme, ppt_serializer, ppt_cipher, ppt_keyid)
         self.exclude_me = exclude_me
         self.exclude = _many("exclude", exclude, int)
         self.exclude_authid = _many("exclude_authid", exclude_authid, str)
@@ -180,7 +189,7 @@ class PublishOptions(Record):
             if value is not None:
                 options[name] = [value] if isinstance(value, kind) else list(value)
         options.update(self._given("disclose_me", "rkey"))
-        return options
+        return options if self.ppt is None else {**options, **self.ppt}
 
 
 class RegisterOptions(Record):
@@ -276,12 +285,13 @@ class CallOptions(Record):
       for the loop over ``call_stream``; one more ends the call with `StreamOverflow`.
     - ``details``: the result is a `CallResult` in any case. ``disclose_me``: the callee may know who calls.
     - ``rkey`` with ``runmode="partition"``: calls with one key go to one callee (WAMP "Sharded Registration").
+    - ``ppt_scheme`` and others: as in `PublishOptions`; the result comes packed in the same way, and is unpacked.
     """
 
     __slots__ = (
         "caller", "caller_authid", "caller_authrole", "cancel_mode", "correlation_id", "correlation_is_anchor",
         "correlation_is_last", "correlation_uri", "details", "disclose_me", "forward_for", "on_progress",
-        "rkey", "runmode", "stream_buffer", "timeout", "transaction_hash",
+        "ppt", "rkey", "runmode", "stream_buffer", "timeout", "transaction_hash",
     )  # fmt: skip
 
     def __init__(
@@ -304,6 +314,10 @@ class CallOptions(Record):
         rkey: str | None = None,
         runmode: str | None = None,
         stream_buffer: int = 4096,
+        ppt_scheme: str | None = None,
+        ppt_serializer: str | None = None,
+        ppt_cipher: str | None = None,
+        ppt_keyid: str | None = None,
     ) -> None:
         if on_progress is not None and not callable(on_progress):
             raise TypeError(f"expected a callable as on_progress, got {type(on_progress).__name__}")
@@ -322,6 +336,7 @@ class CallOptions(Record):
         if type(stream_buffer) is not int or stream_buffer < 1:
             raise ValueError(f"expected stream_buffer to be a number of results, 1 or more, got {stream_buffer!r}")
         self.on_progress = on_progress
+        self.ppt = passthru(ppt_scheme, ppt_serializer, ppt_cipher, ppt_keyid)
         self.timeout = timeout
         self.transaction_hash = transaction_hash
         self.caller = caller
@@ -349,4 +364,4 @@ class CallOptions(Record):
             options["timeout"] = min(max(1, round(self.timeout * 1000)), MAX_ID)
         if self.on_progress is not None:
             options["receive_progress"] = True
-        return options
+        return options if self.ppt is None else {**options, **self.ppt}

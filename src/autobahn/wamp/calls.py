@@ -85,6 +85,8 @@ class Caller:
             wire_options = options.message_attr()
         else:
             raise TypeError(f"expected options of type CallOptions, got {type(options).__name__}")
+        if "ppt_scheme" in wire_options:
+            self._session._payload.use()
         return self._call(CallInfo(procedure, options), wire_options, args, kwargs)
 
     def call_stream(self, procedure: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallStream:
@@ -97,6 +99,8 @@ class Caller:
         info = CallInfo(procedure, options)
         inbox = info.inbox = Inbox(runtime, options.stream_buffer)
         wire_options = {**options.message_attr(), "receive_progress": True}
+        if options.ppt is not None:
+            self._session._payload.use()
         return CallStream(runtime, inbox, self._call(info, wire_options, args, kwargs))
 
     def _call(self, info: CallInfo, wire_options: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -166,15 +170,21 @@ class Caller:
             self._settle(request, msg)
 
     def _settle(self, request: Request, msg: message.Result) -> None:
-        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
-            text = f"enc_algo {msg.details.get('enc_algo')}"
-            request.fail(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, text))
+        if msg.details and (refusal := self._open(msg, request.info.procedure)) is not None:
+            request.fail(refusal)
             return
         options = request.info.options
         if (options is not None and options.details) or msg.kwargs or len(msg.args) > 1:
             request.finish(CallResult.received(msg.args, msg.kwargs, msg.details))
         else:
             request.finish(msg.args[0] if msg.args else None)
+
+    def _open(self, msg: Any, uri: str) -> ApplicationError | None:
+        """The payload can be read; or why it cannot."""
+        if type(msg.args) is list and "ppt_scheme" not in msg.details:
+            return None
+        refusal: ApplicationError | None = self._session._payload.open(msg, uri, is_originating=True)
+        return refusal
 
     def _finish_later(self, request: Request, final: Callable[[], None]) -> None:
         """The call is answered: its stream ends, and it is settled once the async callbacks have run."""
@@ -198,7 +208,10 @@ class Caller:
         if request.timer is not None:  # WAMP "Call Timeouts": each progressive result starts the time anew
             request.timer.cancel()
             request.timer = self._session._runtime.call_later(options.timeout, partial(self._timed_out, request))
-        if options is None or type(msg.args) is not list:
+        if options is None:
+            return
+        if (refusal := self._open(msg, info.procedure)) is not None:
+            self._give_up(request, refusal)
             return
         if info.inbox is not None:
             whole = options.details
@@ -254,7 +267,9 @@ class Caller:
         request = self._session._requests.answered(msg.request, msg.request_type)
         if request is None:
             return
-        exc = self._session._errors.exception(msg, self._session._user_error)
+        exc: BaseException | None = self._open(msg, msg.error) if msg.details else None
+        if exc is None:
+            exc = self._session._errors.exception(msg, self._session._user_error)
         info = request.info
         if type(info) is CallInfo and (info.runner is not None or info.feeder is not None):
             self._finish_later(request, partial(request.fail, exc))

@@ -60,6 +60,8 @@ class PubSub:
         else:
             raise TypeError(f"expected options of type PublishOptions, got {type(options).__name__}")
         require_uri(topic, "exact")
+        if "ppt_scheme" in wire_options:
+            session._payload.use()
         if wire_options.get("acknowledge"):
             request_id, request = session._open_request(16)
             session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
@@ -72,7 +74,7 @@ class PubSub:
     def _on_published(self, msg: message.Published) -> None:
         request = self.session._requests.answered(msg.request, 16)
         if request is not None:
-            request.finish(Publication(msg.publication, was_encrypted=False))
+            request.finish(Publication(msg.publication, was_encrypted=self.session._payload.acknowledged(msg.request)))
 
     # ---- subscriber --------------------------------------------------------------------------------------
 
@@ -187,10 +189,12 @@ class PubSub:
 
     def _is_readable(self, msg: message.Event, receivers: list[Any]) -> bool:
         """Whether the payload can be read; notes what has to be acknowledged."""
-        if type(msg.args) is not list:  # payload transparency, which nobody here can decode
-            text = f"event {msg.publication} with enc_algo {msg.details.get('enc_algo')}"
-            self.session._user_error(ApplicationError(ApplicationError.ENC_NO_PAYLOAD_CODEC, text), "While receiving")
-            return False
+        if receivers and (type(msg.args) is not list or "ppt_scheme" in msg.details):
+            topic = msg.details.get("topic") or receivers[0][0].topic
+            refusal = self.session._payload.open(msg, topic, is_originating=False)
+            if refusal is not None:
+                self.session._user_error(refusal, f"While receiving event {msg.publication}")
+                return False
         if receivers and msg.details.get("x_acknowledged_delivery"):
             self._owed[msg.subscription, msg.publication] = len(receivers)
         return True

@@ -19,6 +19,7 @@ from typing import Any
 from autobahn.wamp import message
 from autobahn.wamp.declared import Endpoint
 from autobahn.wamp.exception import StreamOverflow
+from autobahn.wamp.payload import passthru_of
 from autobahn.wamp.request import Subscription
 from autobahn.wamp.streams import Inbox
 from autobahn.wamp.types import Event, EventDetails
@@ -228,4 +229,5 @@ def event_details(msg: message.Event, subscription: Subscription) -> EventDetail
         enc_algo=d.get("enc_algo"),
         forward_for=d.get("forward_for"),
         trustlevel=d.get("trustlevel"),
+        ppt=passthru_of(d) or None,
     )

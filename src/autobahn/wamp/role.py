@@ -139,11 +139,15 @@ DEFAULT_CLIENT_ROLES: dict[str, RoleFeatures] = {
         publisher_identification=True,
         pattern_based_subscription=True,
         subscription_revocation=True,
+        payload_transparency=True,
+        payload_passthru_mode=True,
     ),
     "publisher": RolePublisherFeatures(
         publisher_identification=True,
         subscriber_blackwhite_listing=True,
         publisher_exclusion=True,
+        payload_transparency=True,
+        payload_passthru_mode=True,
     ),
     "caller": RoleCallerFeatures(
         caller_identification=True,
@@ -151,6 +155,8 @@ DEFAULT_CLIENT_ROLES: dict[str, RoleFeatures] = {
         call_canceling=True,
         progressive_call_results=True,
         progressive_call_invocations=True,
+        payload_transparency=True,
+        payload_passthru_mode=True,
     ),
     "callee": RoleCalleeFeatures(
         caller_identification=True,
@@ -162,6 +168,8 @@ DEFAULT_CLIENT_ROLES: dict[str, RoleFeatures] = {
         progressive_call_results=True,
         progressive_call_invocations=True,
         registration_revocation=True,
+        payload_transparency=True,
+        payload_passthru_mode=True,
     ),
 }
 """What our client announces: exactly what it implements."""

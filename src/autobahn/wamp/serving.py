@@ -19,6 +19,7 @@ from autobahn.exception import PayloadExceededError
 from autobahn.wamp import message
 from autobahn.wamp.declared import Endpoint
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SerializationError, TransportLost
+from autobahn.wamp.payload import passthru_of
 from autobahn.wamp.request import Registration
 from autobahn.wamp.streams import STREAM_BUFFER, Inbox, StreamOverflow, turn, unwrapped, wrapped
 from autobahn.wamp.types import CallDetails, CallResult
@@ -130,19 +131,27 @@ class Servant:
             if not is_open:
                 del self._ended_streams[msg.request]
             return
+        if (type(msg.args) is not list or "ppt_scheme" in msg.details) and not self._open_payload(msg, service):
+            return
         going_on = self._serving.get(msg.request)
         if going_on is not None:
             self._chunk(going_on, msg, is_open)
             return
         serving = Serving(msg, service)
-        if msg.details and type(msg.args) is not list:  # payload transparency, which nobody here can decode
-            self._refuse(serving, ApplicationError.ENC_NO_PAYLOAD_CODEC, f"enc_algo {msg.details.get('enc_algo')}")
-        elif is_open and not service.stream:
+        if is_open and not service.stream:
             text = f"expected one call of {service.registration.procedure}, got a stream, which it does not take"
             self._refuse(serving, _FEATURE_NOT_SUPPORTED, text)
             self._note_ended(msg.request)
         else:
             self._admit(serving, msg, is_open)
+
+    def _open_payload(self, msg: message.Invocation, service: Service) -> bool:
+        """Whether the payload, which came sealed, can be read; the caller is told when it cannot."""
+        uri = msg.details.get("procedure") or service.registration.procedure
+        refusal = self._session._payload.open_invocation(msg, uri)
+        if refusal is not None:
+            self._refuse(Serving(msg, service), refusal.error, refusal.args[0])
+        return refusal is None
 
     def _admit(self, serving: Serving, msg: message.Invocation, is_open: bool) -> None:
         service = serving.service
@@ -349,6 +358,7 @@ class Servant:
             forward_for=d.get("forward_for"),
             trustlevel=d.get("trustlevel"),
             timeout=d["timeout"] / 1000 if d.get("timeout") else None,
+            ppt=passthru_of(d) or None,
         )
 
     def _progress(self, serving: Serving, args: list[Any], kwargs: dict[str, Any]) -> None:

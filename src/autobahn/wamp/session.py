@@ -21,8 +21,10 @@ from autobahn.wamp.events import PubSub
 from autobahn.wamp.eventstream import EventStream
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotReady, TransportLost
 from autobahn.wamp.failure import Failure
+from autobahn.wamp.interfaces import IPayloadCodec
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.message import Message
+from autobahn.wamp.payload import IPassthruCipher, PayloadLayer, is_carried_by
 from autobahn.wamp.request import Subscription
 from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
@@ -75,6 +77,7 @@ class ClientSession:
         self._closed: Any = None  # future of the transport's end, made when somebody asks for it
         self._caller = Caller(self)
         self._callee = Callee(self)
+        self._payload = PayloadLayer(self)
         self._pubsub = PubSub(self)
         self._data_table = {**self._caller.table, **self._callee.table, **self._pubsub.table}
         self._lifecycle_table: dict[int, Callable[[Any], None]] = {
@@ -237,6 +240,20 @@ class ClientSession:
         """
         return self._pubsub.subscribe(handler, topic, options, check_types)
 
+    def set_payload_codec(self, payload_codec: IPayloadCodec | None) -> None:
+        """``payload_codec`` encodes what is sent and decodes what was encoded (`cryptobox.KeyRing`); None: no more."""
+        if payload_codec is not None and not (hasattr(payload_codec, "encode") and hasattr(payload_codec, "decode")):
+            raise TypeError(f"expected an IPayloadCodec or None, got {type(payload_codec).__name__}")
+        self._payload.codec = payload_codec
+
+    def get_payload_codec(self) -> IPayloadCodec | None:
+        """The payload codec that is set."""
+        return self._payload.codec
+
+    def set_passthru_cipher(self, cipher: IPassthruCipher | None) -> None:
+        """``cipher`` encrypts and decrypts payload with ``ppt_cipher`` (`cryptobox.PassthruKeys`); None: no more."""
+        self._payload.cipher = cipher
+
     def events(self, topic: str, options: SubscribeOptions | None = None) -> EventStream:
         """Subscribe to ``topic`` for a loop: ``async for event in session.events(topic)``; see `EventStream`."""
         return self._pubsub.events(topic, options)
@@ -331,7 +348,7 @@ class ClientSession:
 
     def onOpen(self, transport: Any) -> None:
         """``transport`` is open and carries this session from now on."""
-        self._transport = transport
+        self._transport = self._payload.wrapped(transport)
         self._state = State.CLOSED
         self._table = {}
         self._enqueue(self._opened, transport)
@@ -401,6 +418,7 @@ class ClientSession:
         self._session_id = None
         make = self._fail_pending(details.reason or "", details.message)
         self._callee.reset()
+        self._payload.reset()
         self._pubsub.reset(None if details.reason in CLEAN_REASONS else make)
         self._enqueue(self._left, details)
 
@@ -437,10 +455,10 @@ class ClientSession:
         self._stepper = None
 
     async def _opened(self, transport: Any) -> None:
-        if self._transport is not transport:
+        if not is_carried_by(transport, self._transport):
             return  # lost before the first step ran
         await self.fire("connect", self, transport)
-        if self._transport is not transport or not transport.isOpen():
+        if not is_carried_by(transport, self._transport) or not transport.isOpen():
             return  # a listener has closed it, or the router
         try:
             await settle(self.onConnect())
