@@ -315,7 +315,11 @@ class WampRawSocketProtocol(asyncio.Protocol):
             self._fail("the session factory failed")
             return
         is_router = self.is_server and getattr(session, "raw_payload", False)
-        self._link = (RouterLink if is_router else WampLink)(cast(Any, self), session, self._serializer)
+        channel = cast(Any, self)
+        if is_router:
+            self._link = RouterLink(channel, session, self._serializer, self.max_length_send)
+        else:
+            self._link = WampLink(channel, session, self._serializer)
         if type(self).stringReceived is WampRawSocketProtocol.stringReceived:  # as nearly always: go there at once
             self._rs.reader.on_message = functools.partial(self._link.receive, binary=self._link.codec.binary)
         self._link.open()

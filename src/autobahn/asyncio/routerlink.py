@@ -1,47 +1,66 @@
-"""The router's end of a RawSocket link, where each side has announced how long a message may be."""
+"""The router's end of a link on which messages may have no more than so many octets."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from autobahn.asyncio.link import WampLink
+from autobahn.asyncio.link import Channel, WampLink, log
+from autobahn.exception import Disconnected
+from autobahn.log import printable
 from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
 from autobahn.wamp.message import Error, Message
 
 
 class RouterLink(WampLink):
-    """The link of a router's session: a message that is too long for its receiver does no harm to its sender."""
+    """The link of a router's session: a message that is too long for its receiver does no harm to its sender.
 
-    __slots__ = ("_limit", "_protocol")
+    `limit`: what a RawSocket peer announced, or what a WebSocket connection sends at most (`maxMessagePayloadSize`).
+    """
 
-    def __init__(self, protocol: Any, session: Any, serializer: Any) -> None:
-        super().__init__(protocol, session, serializer)
-        self._protocol = protocol
-        self._limit = protocol.max_length_send
+    __slots__ = ("_limit",)
+
+    def __init__(self, channel: Channel, session: Any, serializer: Any, limit: int) -> None:
+        super().__init__(channel, session, serializer)
+        self._limit = limit
 
     def send(self, msg: Message) -> None:
         data = self._encode(msg)
-        limit = self._limit
-        if len(data) <= limit:
-            self._send(data, self._binary)
+        if self._frame is not None:
+            data = self._frame(data)
+        if len(data) > self._limit:
+            self._too_long(msg, len(data))
             return
-        text = f"expected a message of at most {limit} octets, got {len(data)}"
-        answers: Any = msg
-        if msg.code == 8:
-            self._too_long(answers.request_type, answers.request, text)
-        elif msg.code == 50 and not answers.details.get("progress"):
-            self._too_long(48, answers.request, text)
-        elif msg.code in {50, 68}:
-            raise SerializationError(text)  # the router answers the call
-        else:
-            self._protocol.protocol_error(f"{text}: {type(msg).__name__}")
-            raise TransportLost(text)
+        try:
+            self._send(data, self._binary)
+        except Disconnected as exc:
+            raise TransportLost(str(exc)) from None
 
     def send_encoded(self, data: bytes) -> None:
         """Send an EVENT; nobody is told when it is too long."""
-        if len(data) <= self._limit:
+        if self._frame is not None:
+            data = self._frame(data)
+        if len(data) > self._limit:
+            return
+        try:
             self._send(data, self._binary)
+        except Disconnected as exc:
+            raise TransportLost(str(exc)) from None
 
-    def _too_long(self, request_type: int, request: int, text: str) -> None:
-        """The call has its answer in place of the one that is too long (WAMP "RawSocket Transport")."""
+    def _too_long(self, msg: Message, size: int) -> None:
+        """A call has an answer that says so in place of ``msg`` (WAMP "RawSocket Transport")."""
+        text = f"expected a message of at most {self._limit} octets, got {size}"
+        answers: Any = msg
+        if msg.code == 8:
+            self._answer(answers.request_type, answers.request, text)
+        elif msg.code == 50 and not answers.details.get("progress"):
+            self._answer(48, answers.request, text)
+        elif msg.code in {50, 68}:
+            raise SerializationError(text)  # the router answers the call
+        else:
+            text = f"{text}: {type(msg).__name__}"
+            log.info("connection with %s failed: %s", printable(str(self.channel.peer)), text)
+            self.channel.channel_close(1009, text)
+            raise TransportLost(text)
+
+    def _answer(self, request_type: int, request: int, text: str) -> None:
         super().send(Error(request_type, request, {}, ApplicationError.PAYLOAD_SIZE_EXCEEDED, [text]))

@@ -9,6 +9,7 @@ from typing import Any
 from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.asyncio.link import WampLink, channel_ids, peer_certificate
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
+from autobahn.asyncio.routerlink import RouterLink
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.message import Message
 from autobahn.wamp.serializer import default_serializers
@@ -30,6 +31,46 @@ def _link_of(protocol: Any) -> WampLink:
     if link is None:
         raise TransportLost("expected an open transport, got one that is not open")
     return link
+
+
+# -- what the protocols of both roles are, in place of a common base ---------------------------------------------
+
+
+def _on_open(self: Any) -> None:
+    self._link = open_link(self)
+
+
+def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
+    if self._link is not None:
+        self._link.receive(payload, isBinary)
+
+
+def _on_close(self: Any, wasClean: bool, code: int | None, reason: str | None) -> None:
+    if self._link is not None:
+        self._link.closed(wasClean)
+
+
+def _send(self: Any, msg: Message) -> None:
+    """Sends a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
+    _link_of(self).send(msg)
+
+
+def _is_open(self: Any) -> bool:
+    """Whether WAMP messages can be sent."""
+    return self._link is not None and bool(self._link.isOpen())
+
+
+def _close(self: Any) -> None:
+    """Closes in order (1000). Raises `TransportLost` when there is no session."""
+    _link_of(self).close()
+
+
+def _abort(self: Any) -> None:
+    """Closes at once. Raises `TransportLost` when there is no session."""
+    _link_of(self).abort()
+
+
+# -- the protocols ----------------------------------------------------------------------------------------------
 
 
 class WampWebSocketServerProtocol(WebSocketServerProtocol):
@@ -70,32 +111,13 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
         secure = self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
         return {"Set-Cookie": set_cookie(cookies.name, value, max_age=cookies.max_age, secure=secure)}
 
-    def onOpen(self) -> None:
-        self._link = open_link(self)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self._link is not None:
-            self._link.receive(payload, isBinary)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self._link is not None:
-            self._link.closed(wasClean)
-
-    def send(self, msg: Message) -> None:
-        """Sends a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
-        _link_of(self).send(msg)
-
-    def isOpen(self) -> bool:
-        """Whether WAMP messages can be sent."""
-        return self._link is not None and self._link.isOpen()
-
-    def close(self) -> None:
-        """Closes in order (1000). Raises `TransportLost` when there is no session."""
-        _link_of(self).close()
-
-    def abort(self) -> None:
-        """Closes at once. Raises `TransportLost` when there is no session."""
-        _link_of(self).abort()
+    onOpen = _on_open
+    onMessage = _on_message
+    onClose = _on_close
+    send = _send
+    isOpen = _is_open
+    close = _close
+    abort = _abort
 
 
 class WampWebSocketClientProtocol(WebSocketClientProtocol):
@@ -113,32 +135,13 @@ class WampWebSocketClientProtocol(WebSocketClientProtocol):
             raise ConnectionDeny(400, f"expected the server to choose one of {', '.join(known)}, got {name}")
         self._serializer = known[name]
 
-    def onOpen(self) -> None:
-        self._link = open_link(self)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self._link is not None:
-            self._link.receive(payload, isBinary)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self._link is not None:
-            self._link.closed(wasClean)
-
-    def send(self, msg: Message) -> None:
-        """Sends a WAMP message. Raises `TransportLost`, `SerializationError`, `PayloadExceededError`."""
-        _link_of(self).send(msg)
-
-    def isOpen(self) -> bool:
-        """Whether WAMP messages can be sent."""
-        return self._link is not None and self._link.isOpen()
-
-    def close(self) -> None:
-        """Closes in order (1000). Raises `TransportLost` when there is no session."""
-        _link_of(self).close()
-
-    def abort(self) -> None:
-        """Closes at once. Raises `TransportLost` when there is no session."""
-        _link_of(self).abort()
+    onOpen = _on_open
+    onMessage = _on_message
+    onClose = _on_close
+    send = _send
+    isOpen = _is_open
+    close = _close
+    abort = _abort
 
 
 class WampWebSocketServerFactory(WebSocketServerFactory):
@@ -186,8 +189,15 @@ def open_link(protocol: Any) -> WampLink:
     """A link between ``protocol`` and the session its factory makes, open."""
     make = protocol.factory._factory
     is_session = hasattr(make, "onMessage") and not inspect.isclass(make)
-    channel = WebSocketChannel(protocol, protocol._serializer)
-    link = WampLink(channel, make if is_session else make(), protocol._serializer)
+    session, serializer = make if is_session else make(), protocol._serializer
+    channel = WebSocketChannel(protocol, serializer)
+    limit = protocol.maxMessagePayloadSize
+    is_router = protocol.is_server and getattr(session, "raw_payload", False)
+    link = (
+        RouterLink(channel, session, serializer, limit)
+        if is_router and limit
+        else WampLink(channel, session, serializer)
+    )
     link.open()
     return link
 
@@ -195,30 +205,30 @@ def open_link(protocol: Any) -> WampLink:
 class WebSocketChannel:
     """What a `WampLink` needs of an open WebSocket connection."""
 
-    __slots__ = ("_protocol", "_serializer", "channel_send")
+    __slots__ = ("_serializer", "channel_send", "protocol")
 
     def __init__(self, protocol: Any, serializer: Any) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._serializer = serializer
         self.channel_send = protocol._ws_connection.send_message  # raises Disconnected once the connection ends
 
     @property
     def is_closed(self) -> Any:
-        return self._protocol.is_closed
+        return self.protocol.is_closed
 
     @property
     def peer(self) -> Any:
-        return self._protocol.peer
+        return self.protocol.peer
 
     async def drain(self) -> None:
-        await self._protocol.drain()
+        await self.protocol.drain()
 
     def channel_open(self) -> bool:
-        return bool(self._protocol.state == self._protocol.STATE_OPEN)
+        return bool(self.protocol.state == self.protocol.STATE_OPEN)
 
     def channel_close(self, code: int, reason: str | None) -> None:
         """Close in order with 1000, at once with 1001, or fail the connection with another code."""
-        protocol = self._protocol
+        protocol = self.protocol
         if code == 1000:
             if protocol.state in (protocol.STATE_OPEN, protocol.STATE_CLOSING):
                 protocol.sendClose(1000, reason)
@@ -229,7 +239,7 @@ class WebSocketChannel:
 
     def channel_details(self) -> TransportDetails:
         """What is known of the connection under a WAMP transport."""
-        protocol = self._protocol
+        protocol = self.protocol
         transport = protocol.transport
         secure = transport is not None and transport.get_extra_info("ssl_object") is not None
         return TransportDetails(
