@@ -246,6 +246,10 @@ cdef class Reader:
         """Whether a message has begun and not ended."""
         return self._in_message
 
+    def limit(self, u64 max_message):
+        """Messages from now on may have `max_message` octets."""
+        self._max_message = max_message
+
     def stop(self):
         """Everything later is ignored; a `feed` at work returns after the present callback."""
         self._stop()

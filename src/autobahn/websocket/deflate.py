@@ -90,7 +90,7 @@ class Inflater:
         self._unfinished = False  # the present stream got octets of the present message
         self._streams = 0  # that ended in the present message
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes | bytearray, max_length: int) -> bytes:
         """The next octets, at most `max_length` (more than 0).
 
         A result of exactly `max_length` octets means there may be more: ask again with `b""`; only after a

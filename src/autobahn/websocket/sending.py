@@ -29,8 +29,8 @@ class Sent(enum.Enum):
 
 Room = Callable[[Sent, int], bool]
 
-FLUSH_SIZE = 65536
-"""Octets in the writer beyond which it is worthwhile to hand them on before more is added."""
+FLUSH_SIZE = 262144
+"""Octets in the writer beyond which they are handed on before more is added: as many as one read brings."""
 
 
 def special_frame(

@@ -44,7 +44,7 @@ class XorMasker(XorMaskerNull):
         """The octets XOR the key."""
         turn = self._pointer & 3
         self._pointer += len(data)
-        return xor(bytes(data), self._mask[turn:] + self._mask[:turn])
+        return bytes(xor(bytes(data), self._mask[turn:] + self._mask[:turn]))
 
 
 def create_xor_masker(mask: bytes, length: int | None = None) -> XorMasker:
