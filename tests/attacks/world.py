@@ -115,11 +115,12 @@ class RawPeer:
         self.writer = writer
 
     async def send(self, *pieces):
-        """Sends as far as the other end lets us."""
+        """Sends as far as the other end lets us; it may read every piece by itself."""
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
                 self.writer.write(piece)
                 await self.writer.drain()
+                await asyncio.sleep(0)
 
     async def rest(self):
         """All that comes until the other end closes; then this end is closed, too."""
