@@ -118,6 +118,8 @@ class RawPeer:
         """Sends as far as the other end lets us; it may read every piece by itself."""
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
+                if self.writer.is_closing():
+                    return
                 self.writer.write(piece)
                 await self.writer.drain()
                 await asyncio.sleep(0)
