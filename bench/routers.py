@@ -142,9 +142,9 @@ WORKS = [
 NOTE = (
     "CPU µs of the router (all its processes) per routed call or per event delivered; median of the slices (median of "
     "the ratios to ours, round by round). One process on one core: crossbar with one worker, nexus with GOMAXPROCS=1. "
-    "Caller, callee, publisher and subscribers are one C program on the other core. Publications are 64 in flight; that "
-    "ours encodes each once, however many subscribe, is asserted by a counter. The pattern subscriptions are half "
-    "prefixes, half wildcards, and match nothing."
+    "Caller, callee, publisher and subscribers are one C program on the other core. Publications are 64 in flight; a "
+    "counter asserts that ours encodes each once, however many subscribe. The pattern subscriptions are half prefixes, "
+    "half wildcards, and match nothing."
 )
 
 

@@ -8,7 +8,8 @@ msgpack and cbor. A session joins, calls, serves calls (some slowly), subscribes
 reading for a while; and it ends in one of many ways, with calls in flight at either end: GOODBYE, FIN, RST, in the
 middle of a message, by breaking the protocol. Then another one joins. Exit status 0 when in the end nothing was logged
 and no exception reached the loop; every call had its result or an error that fits, within a minute; no book of the
-realm holds anything; sessions, sockets, tasks and objects are back where they began; and memory was flat.
+realm holds anything; sessions, sockets, tasks and objects are back where they began; and memory was
+flat, and in the end is what it was in the beginning.
 """
 
 import argparse
@@ -75,7 +76,7 @@ async def serve(arguments, problems):
     asyncio.get_running_loop().set_exception_handler(problems.reached_the_loop)
     wrong, samples = [], []
     async with Router("ws://127.0.0.1:0/ws", realms=[REALM]) as router:
-        before = books(router)
+        before, empty = books(router), soak.memory()
         realm, port = router.core.realms[REALM], int(router.url.rpartition(":")[2].partition("/")[0])
         command = [sys.executable, __file__, "--clients", str(port), f"--sessions={arguments.connections}"]
         command += [f"--minutes={arguments.minutes}", f"--rate={arguments.rate}", f"--life={arguments.life}"]
@@ -102,7 +103,7 @@ async def serve(arguments, problems):
                 wrong.append(f"{what}: {number} before, {after[what]} after")
         if not realm.is_empty():
             wrong.append("the realm is not empty")
-    wrong += soak.flat(samples, arguments)
+        wrong += soak.flat(samples, arguments) + soak.rest(empty, realm.joins)
     if clients.returncode:
         return [*wrong, f"the clients ended with status {clients.returncode}"]
     report = json.loads(output)

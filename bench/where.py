@@ -1,0 +1,162 @@
+"""Where the time goes: our echo server and our router under cProfile and load.
+
+    python bench/where.py [echo|router|events|rawsocket ...] [--publish]
+
+A profile slows Python calls and not what C code does, so the shares are a hint, and the calls per message are exact.
+What waits for work is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import pstats
+import signal
+import subprocess
+import tempfile
+
+import harness
+import msgspec
+import tables
+
+SECONDS = 1.5
+GROUPS = {
+    "kernel: send": ("method 'send' of '_socket", "method 'sendmsg' of '_socket"),
+    "kernel: receive": ("method 'recv",),
+    "event loop": (
+        "/asyncio/base_events",
+        "/asyncio/selector_events",
+        "/asyncio/events",
+        "selectors.py",
+        "_contextvars",
+    ),
+    "codec (msgspec, cbor2)": ("msgspec", "cbor2", "/wamp/codec"),
+    "compiled frame unit": ("_frames.",),
+    "autobahn.websocket": ("autobahn/websocket/",),
+    "the program": ("/bench/",),
+    "autobahn.rawsocket": ("autobahn/rawsocket/", "autobahn/asyncio/rawsocket"),
+    "autobahn.router": ("autobahn/router/",),
+    "autobahn.wamp": ("autobahn/wamp/",),
+    "autobahn.asyncio": ("autobahn/asyncio/",),
+}
+
+
+class Subject(msgspec.Struct):
+    """What is profiled."""
+
+    title: str
+    script: str
+    work: list[str]  # of the load generator, after the port
+    serializer: str = ""
+    size: int = 256
+
+
+SUBJECTS = {
+    "echo": Subject("Echo server: 256 B, 64 in flight", "echo_autobahn.py", ["64", "1"]),
+    "echo-1": Subject("Echo server: 256 B, 1 in flight", "echo_autobahn.py", ["1", "1"]),
+    "router": Subject(
+        "Router: call, json, WebSocket, 64 in flight", "router_autobahn.py", ["rpc", "ws", "64", "1"], "json"
+    ),
+    "rawsocket": Subject(
+        "Router: call, msgpack, RawSocket, 8 KiB, 64 in flight",
+        "router_autobahn.py",
+        ["rpc", "rs", "64", "1"],
+        "msgpack",
+        8192,
+    ),
+    "events": Subject(
+        "Router: event, json, WebSocket, 100 subscribers", "router_autobahn.py", ["events", "ws", "64", "100"], "json"
+    ),
+    "joins": Subject(
+        "Router: join and leave, json, WebSocket, 32 at a time", "router_autobahn.py", ["joins", "ws", "32"], "json"
+    ),
+}
+
+
+def loaded(subject: Subject, folder: pathlib.Path, profiled: bool) -> tuple[harness.Sample, pathlib.Path]:
+    """One slice of load, and the statistics."""
+    port, stats = harness.free_port(), folder / "stats"
+    script = str(harness.HERE / "servers" / subject.script)
+    prefix = [str(harness.HERE / "servers" / "profiled.py"), str(stats)] if profiled else []
+    arguments = [str(port), *([str(folder / "counters")] if subject.serializer else [])]
+    run = [harness.OUR_PYTHON, *prefix, script, *arguments]
+    server = harness.Server(run, port, folder / "log", stdin=subprocess.PIPE, **harness.our_env())
+    times = [str(SECONDS / 5), str(SECONDS)]
+    with harness.serving({"ours": server}) as ready:
+        pids = ready["ours"].pids()
+        if profiled:
+            server.process.send_signal(signal.SIGUSR1)
+        if subject.serializer:
+            payload = [42] if subject.size < 1024 else ["x" * subject.size]
+            templates = harness.wamp_templates(folder / "templates", subject.serializer, payload)
+            what, transport, *numbers = subject.work
+            command = [harness.build("wampbench"), what, str(port), transport, templates, *numbers, *times, pids]
+        else:
+            frame = folder / "frame"
+            frame.write_bytes(harness.masked_frame(b"x" * subject.size))
+            command = [harness.build("wsbench"), "load", str(port), "ws", str(frame), *subject.work, *times, pids]
+        sample = harness.load(command)
+    if sample is None:
+        raise SystemExit("expected a sample, got none")
+    return sample, stats
+
+
+def group_of(name: str) -> str:
+    """The group a function belongs to."""
+    for group, parts in GROUPS.items():
+        if any(part in name for part in parts):
+            return group
+    return "other"
+
+
+def profile(subject: Subject, wanted: int) -> str:
+    """The text on one subject."""
+    with tempfile.TemporaryDirectory() as name:
+        plain, _ = loaded(subject, pathlib.Path(name), False)
+        sample, stats = loaded(subject, pathlib.Path(name), True)
+        found = pstats.Stats(str(stats)).stats  # type: ignore[attr-defined]
+    messages = sample.messages * (1 + 1 / 5)  # warming up is in the profile, too
+    functions = []
+    for (path, line, function), (_, calls, own, _, _) in found.items():
+        if "'poll'" in function:
+            continue
+        short = path.rpartition("/src/")[2] if "/src/" in path else path.rpartition("/lib/")[2] or path
+        functions.append(
+            (own, calls / messages, f"{path}:{function}", f"{short}:{line} {function}" if line else function)
+        )
+    total = sum(own for own, *_ in functions)
+    groups: dict[str, list[float]] = {}
+    for own, calls, key, _ in functions:
+        entry = groups.setdefault(group_of(key), [0.0, 0.0])
+        entry[0] += own
+        entry[1] += calls
+    lines = [f"### {subject.title}", "", f"{plain.cost:.1f} µs per message without the profiler.", ""]
+    lines += ["| part | share | calls per message |", "|---|---|---|"]
+    for group, (own, calls) in sorted(groups.items(), key=lambda item: -item[1][0]):
+        if own / total >= 0.005:
+            lines.append(f"| {group} | {own / total:.0%} | {calls:.2f} |")
+    lines += ["", "| function | share | calls per message |", "|---|---|---|"]
+    for own, calls, _, shown in sorted(functions, reverse=True)[:wanted]:
+        lines.append(f"| `{shown}` | {own / total:.0%} | {calls:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subject", nargs="*", help=f"out of {', '.join(SUBJECTS)}; default: all")
+    parser.add_argument("--functions", type=int, default=8, help="how many functions are shown of each")
+    parser.add_argument("--source", default="", metavar="DIR", help="another copy of this package's src")
+    parser.add_argument("--publish", action="store_true", help="into docs/benchmarks")
+    args = parser.parse_args()
+    harness.SOURCE = str(pathlib.Path(args.source).resolve()) if args.source else ""
+    texts = []
+    for name in args.subject or SUBJECTS:
+        texts.append(profile(SUBJECTS[name], args.functions))
+        print(f"\n{texts[-1]}", flush=True)
+    if args.publish:
+        tables.put(tables.PAGE, "where", "\n\n".join(texts))
+
+
+if __name__ == "__main__":
+    main()
