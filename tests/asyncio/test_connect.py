@@ -317,7 +317,7 @@ def test_what_is_no_url_is_refused_at_the_call(url):
         autobahn.connect(url)
 
 
-@pytest.mark.parametrize("options", [{"nonsense": 1}, {"authentication": {}}, {"compression": "brotli"}])
+@pytest.mark.parametrize("options", [{"nonsense": 1}, {"auth": {}}, {"compression": "brotli"}])
 def test_wrong_options_are_refused_at_the_call(options):
     with pytest.raises((TypeError, ValueError), match="expected"):
         autobahn.connect("ws://a/", **options)

@@ -2,133 +2,58 @@
 
 One front door for both: `realm=` is what makes a session of a connection, and everything before that (TLS, proxies,
 timeouts, headers) is the same and has the same names. The type checker knows which of the two comes out.
+
+What comes out lives as long as its connection. `async for` over what `connect` returns makes a new one when it is lost,
+but what was registered and subscribed is gone with the old one; a `Component` declares such things once and keeps them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl as ssl_module
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
-from urllib.parse import urljoin
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack, overload
 
-from autobahn.asyncio.dial import Dialer, client_context
-from autobahn.asyncio.factory import IDENT, WebSocketClientFactory
+from autobahn.asyncio.factory import WebSocketClientFactory
 from autobahn.asyncio.joining import Joining, close_session
-from autobahn.asyncio.managed import Managed
-from autobahn.asyncio.refused import handshake_failure
-from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamClientProtocol, WebSocket
+from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
+from autobahn.asyncio.reconnecting import Reconnecting
+from autobahn.asyncio.stream import StreamClientProtocol, WebSocket
+from autobahn.asyncio.target import DEFAULTS, OF_WEBSOCKET, ConnectOptions, Opening, Target
 from autobahn.asyncio.wamp import Session
 from autobahn.asyncio.wampws import WampWebSocketClientFactory
-from autobahn.exception import (
-    ConnectFailed,
-    ConnectionClosed,
-    ConnectTimeout,
-    InvalidStatus,
-    InvalidURI,
-)
+from autobahn.exception import ConnectionClosed
 from autobahn.wamp.auth import create_authenticator
+from autobahn.wamp.serializer import create_transport_serializer
 from autobahn.wamp.types import ComponentConfig
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
-from autobahn.websocket.options import MAX_MESSAGE_SIZE
-from autobahn.websocket.proxy import Proxy, environment_proxy, parse_proxy
-from autobahn.websocket.types import HeaderValue
-from autobahn.websocket.util import parse_url
+from autobahn.websocket.cookies import CookieJar, with_cookies
 
 __all__ = ("ConnectOptions", "connect")
 
-T = TypeVar("T")
-FactoryMaker = Callable[..., WebSocketClientFactory]
-
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-
-
-class ConnectOptions(TypedDict, total=False):
-    """Options of `connect`; sizes in octets, times in seconds, `None` for no limit.
-
-    Handshake: `subprotocols` offered; `headers` to send, `origin` and `user_agent` (`None`: not sent); `compression`:
-    "deflate" offers permessage-deflate (default: none, as it costs CPU and memory on every message).
-    TLS: `ssl`: an `ssl.SSLContext` with own CAs, client certificate, ...; default: the system's CAs, names checked.
-    `server_hostname`: the name the server must prove and gets by SNI, when it is not the URL's.
-    Way: `proxy`: URL or dict of a proxy, `None` for none; default: what `WSS_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
-    `NO_PROXY` say (`WS_PROXY`, `HTTP_PROXY` for ws). `proxy_ssl`: the context for an https proxy. `unix`: the path
-    of a Unix socket, or `sock`: a connected socket, to use in place of the URL's host and port. `local_addr`: (host,
-    port) to come from. `max_redirects`: how many HTTP redirects are followed (5); credentials stay with their origin.
-    Limits: `open_timeout` (10) for everything up to the open connection, `close_timeout` (10) for the closing
-    handshake, `ping_interval` (20) and `ping_timeout` (20) of keep-alive, `max_size` of a message (16 MiB), and
-    `max_queue` messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
-    """
-
-    subprotocols: Sequence[str]
-    headers: Mapping[str, HeaderValue]
-    origin: str | None
-    user_agent: str | None
-    compression: Literal["deflate"] | None
-    ssl: ssl_module.SSLContext | bool | None
-    server_hostname: str | None
-    proxy: str | Mapping[str, Any] | Proxy | bool | None
-    proxy_ssl: ssl_module.SSLContext | None
-    unix: str | None
-    sock: socket.socket | None
-    local_addr: tuple[str, int] | None
-    max_redirects: int
-    open_timeout: float | None
-    close_timeout: float | None
-    ping_interval: float | None
-    ping_timeout: float | None
-    max_size: int | None
-    max_queue: int
-    max_queue_size: int
-
-
-DEFAULTS: ConnectOptions = {
-    "subprotocols": (),
-    "headers": {},
-    "origin": None,
-    "user_agent": IDENT,
-    "compression": None,
-    "ssl": None,
-    "server_hostname": None,
-    "proxy": True,
-    "proxy_ssl": None,
-    "unix": None,
-    "sock": None,
-    "local_addr": None,
-    "max_redirects": 5,
-    "open_timeout": 10.0,
-    "close_timeout": 10.0,
-    "ping_interval": 20.0,
-    "ping_timeout": 20.0,
-    "max_size": MAX_MESSAGE_SIZE,
-    "max_queue": MAX_QUEUE,
-    "max_queue_size": MAX_QUEUE_SIZE,
-}
+MAX_RAWSOCKET = 1 << 24
 
 
 @overload
-def connect(url: str, *, realm: None = None, **options: Unpack[ConnectOptions]) -> Managed[WebSocket]: ...
+def connect(url: str, *, realm: None = None, **options: Unpack[ConnectOptions]) -> Reconnecting[WebSocket]: ...
 @overload
 def connect(
     url: str,
     *,
     realm: str,
-    authentication: Mapping[str, Mapping[str, Any]] | None = None,
+    auth: Any = None,
     serializers: Iterable[Any] | None = None,
     extra: Any = None,
     **options: Unpack[ConnectOptions],
-) -> Managed[Session]: ...
+) -> Reconnecting[Session]: ...
 def connect(
     url: str,
     *,
     realm: str | None = None,
-    authentication: Mapping[str, Mapping[str, Any]] | None = None,
+    auth: Any = None,
     serializers: Iterable[Any] | None = None,
     extra: Any = None,
     **options: Unpack[ConnectOptions],
@@ -140,13 +65,20 @@ def connect(
             async for message in ws:
                 print(message)
 
-    With `realm` it is a WAMP `Session` that has joined; leaving the block leaves the realm and closes:
+    With `realm` it is a WAMP `Session` that has joined, over WebSocket or RawSocket (`rs://`, `rss://`); leaving the
+    block leaves the realm and closes:
 
         async with connect("ws://localhost:8080/ws", realm="realm1") as session:
             print(await session.call("com.example.add2", 2, 3))
 
-    `authentication`: a dict for every method, as for `Component`; `serializers`: by preference, default all; `extra`:
-    for the session's `config`. All other options: see `ConnectOptions`.
+    `auth`: a dict of settings for every method, `{"ticket": {"authid": "joe", "ticket": "secret"}}`, as for
+    `Component`, or authenticators. `serializers`: ids like "cbor" or "json.batched", or serializers, by preference;
+    default all (RawSocket takes one, by default CBOR). `extra`: for the session's `config`. All other options: see
+    `ConnectOptions`.
+
+    `async for session in connect(...)` connects again whenever the body of the loop has ended, until `break`; attempts
+    that fail are repeated after a growing time with jitter. What will not get better is raised: an answer of the
+    server that refuses us (HTTP 4xx), credentials that the router refuses, a URL that is none.
 
     Raises `InvalidURI`, `ConnectFailed` with its subclasses `ConnectTimeout`, `ProxyError`, `InvalidHandshake` and
     `InvalidStatus`, and `ApplicationError` when the router does not let the session join. Cancelling leaves nothing
@@ -156,170 +88,26 @@ def connect(
         raise TypeError(f"expected options out of {', '.join(DEFAULTS)}, got {sorted(unknown)[0]!r}")
     settings: ConnectOptions = {**DEFAULTS, **options}
     target = Target.of(url, settings)
+    if target.rawsocket and (unfit := sorted(options.keys() & OF_WEBSOCKET)):
+        raise TypeError(f"expected options that RawSocket has, got {unfit[0]!r}")
+    if realm is None:
+        if auth is not None or serializers is not None or extra is not None:
+            raise TypeError("expected realm with auth, serializers or extra, got none")
+        if target.rawsocket:
+            raise TypeError("expected realm with a RawSocket URL, got none")
     _protocol_options(settings)
     target.dialer(settings)  # what is wrong shows up here and not at the first attempt
-    if realm is not None:
-        return _session(
-            target,
-            settings,
-            ComponentConfig(realm=realm, extra=extra),
-            [create_authenticator(name, **dict(values)) for name, values in (authentication or {}).items()],
-            serializers,
-        )
-    if authentication is not None or serializers is not None or extra is not None:
-        raise TypeError("expected realm with authentication, serializers or extra, got none")
-    return _websocket(target, settings)
+    if realm is None:
+        return _websocket(target, settings)
+    chosen = None if serializers is None else _serializers(serializers, target.rawsocket)
+    if not target.rawsocket and settings["cookies"] is None:
+        settings["cookies"] = _cookies(auth)
+    authenticators = Authenticators(auth)
+    authenticators.make()  # what is wrong shows up here as well
+    return _session(target, settings, ComponentConfig(realm=realm, extra=extra), authenticators, chosen)
 
 
-# -- what to connect to ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One URL with what belongs to it; a redirect makes another."""
-
-    url: str
-    secure: bool
-    host: str
-    port: int
-    path: str | None
-    headers: Mapping[str, HeaderValue]
-    server_hostname: str | None
-
-    @classmethod
-    def of(cls, url: str, settings: ConnectOptions) -> Target:
-        """The target of a URL. Raises `InvalidURI` or `TypeError`."""
-        try:
-            secure, host, port, *_ = parse_url(url)
-        except ValueError as exc:
-            raise InvalidURI(str(exc)) from None
-        headers, name = settings["headers"], settings["server_hostname"]
-        if isinstance(port, str):  # ws://unix:/path/of/socket
-            return cls(url, secure, "localhost", 0, port, headers, name)
-        return cls(url, secure, host, port, settings["unix"], headers, name)
-
-    def dialer(self, settings: ConnectOptions) -> Dialer:
-        """How to get there."""
-        local = self.path is not None or settings["sock"] is not None
-        return Dialer(
-            host=self.host,
-            port=self.port,
-            path=self.path,
-            sock=settings["sock"],
-            tls=_tls(self.secure, settings["ssl"]),
-            server_hostname=self.server_hostname,
-            proxy=None if local else self._proxy(settings["proxy"]),
-            proxy_tls=settings["proxy_ssl"],
-            local_addr=settings["local_addr"],
-        )
-
-    def _proxy(self, proxy: Any) -> Proxy | None:
-        if proxy is True:
-            return environment_proxy(self.secure, self.host, self.port)
-        return parse_proxy(proxy) if proxy else None
-
-    def redirected(self, refusal: InvalidStatus, settings: ConnectOptions) -> Target:
-        """Where an HTTP redirect leads. Raises `refusal` when it must not be followed."""
-        location = refusal.headers.get("location")
-        if refusal.status not in REDIRECTS or not location or self.path is not None or settings["sock"] is not None:
-            raise refusal
-        url = urljoin("http" + self.url[2:], location).partition("#")[0]
-        if url.startswith("http"):
-            url = "ws" + url[4:]
-        try:
-            there = Target.of(url, settings)
-        except InvalidURI as exc:
-            refusal.add_note(f"not followed: {exc}")
-            raise refusal from None
-        if self.secure and not there.secure:
-            refusal.add_note("not followed: it leads from wss to ws")
-            raise refusal
-        if (self.secure, self.host, self.port) == (there.secure, there.host, there.port):
-            return replace(there, headers=self.headers, server_hostname=self.server_hostname)
-        kept = {name: value for name, value in self.headers.items() if name.lower() not in CREDENTIALS}
-        return replace(there, headers=kept, server_hostname=None)
-
-
-def _tls(secure: bool, ssl: ssl_module.SSLContext | bool | None) -> ssl_module.SSLContext | None:
-    if not secure:
-        if ssl:
-            raise ValueError("expected a wss:// URL with ssl, got ws://")
-        return None
-    if ssl is False:
-        raise ValueError("expected ssl for a wss:// URL, got False")
-    return ssl if isinstance(ssl, ssl_module.SSLContext) else client_context()
-
-
-# -- connecting --------------------------------------------------------------------------------------------------
-
-
-class Opening:
-    """One way from a target to an open protocol, with redirects, within `open_timeout`."""
-
-    def __init__(self, target: Target, settings: ConnectOptions, make: FactoryMaker) -> None:
-        self._target = target
-        self._settings = settings
-        self._make = make
-        self._dialer: Dialer | None = None
-        self._phase = ""
-
-    async def run(self, then: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        """What `then` makes of the open protocol. Raises `ConnectFailed` and what `then` raises."""
-        try:
-            async with asyncio.timeout(self._settings["open_timeout"]) as scope:
-                protocol = await self._follow()
-                self._phase = "join"
-                return await then(protocol)
-        except ConnectFailed as exc:
-            exc.url, exc.peer = exc.url or self._target.url, exc.peer or self._peer
-            raise
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            seconds = self._settings["open_timeout"]
-            raise ConnectTimeout(f"no connection after {seconds:g} s", **self._where()) from None
-
-    @property
-    def _peer(self) -> str | None:
-        return None if self._dialer is None else self._dialer.peer
-
-    def _where(self) -> dict[str, Any]:
-        phase = self._phase or ("" if self._dialer is None else self._dialer.phase)
-        return {"url": self._target.url, "peer": self._peer, "phase": phase}
-
-    async def _follow(self) -> Any:
-        """An open protocol; redirects are followed."""
-        for _ in range(self._settings["max_redirects"]):
-            try:
-                return await self._open()
-            except InvalidStatus as refusal:
-                self._target = self._target.redirected(refusal, self._settings)
-        return await self._open()
-
-    async def _open(self) -> Any:
-        target, settings = self._target, self._settings
-        factory = self._make(
-            target.url, headers=target.headers, origin=settings["origin"], useragent=settings["user_agent"]
-        )
-        factory.setProtocolOptions(**_protocol_options(settings))
-        self._dialer = dialer = target.dialer(settings)
-        try:
-            _, protocol = await dialer.connect(factory)
-        except ConnectFailed:
-            raise
-        except OSError as exc:
-            text = str(exc) or type(exc).__name__
-            failed = ConnectFailed(text, **self._where())
-            failed.errno = exc.errno
-            raise failed from exc
-        try:
-            await asyncio.wait({protocol.is_open})
-        except BaseException:
-            protocol.dropConnection(abort=True)
-            raise
-        if protocol.is_open.exception() is not None:
-            raise handshake_failure(protocol, **self._where())
-        return protocol
+# -- WebSocket ---------------------------------------------------------------------------------------------------
 
 
 class StreamClientFactory(WebSocketClientFactory):
@@ -329,17 +117,18 @@ class StreamClientFactory(WebSocketClientFactory):
     queue: dict[str, int]
 
 
-def _websocket(target: Target, settings: ConnectOptions) -> Managed[WebSocket]:
-    def make(url: str, **kwargs: Any) -> StreamClientFactory:
-        factory = StreamClientFactory(url, protocols=settings["subprotocols"], **kwargs)
+def _websocket(target: Target, settings: ConnectOptions) -> Reconnecting[WebSocket]:
+    def make(target: Target) -> StreamClientFactory:
+        factory = StreamClientFactory(protocols=settings["subprotocols"], **_request(target, settings))
         factory.queue = {"max_queue": settings["max_queue"], "max_queue_size": settings["max_queue_size"]}
+        factory.setProtocolOptions(**_protocol_options(settings))
         return factory
 
     async def stream(protocol: Any) -> WebSocket:
         opened: WebSocket = protocol.stream
         return opened
 
-    return Managed(lambda: Opening(target, settings, make).run(stream), close_websocket)
+    return Reconnecting(lambda: Opening(target, settings, make).run(stream), close_websocket)
 
 
 async def close_websocket(stream: WebSocket, exc: BaseException | None) -> None:
@@ -348,21 +137,14 @@ async def close_websocket(stream: WebSocket, exc: BaseException | None) -> None:
     await stream.close(1000 if in_order else 1001 if isinstance(exc, asyncio.CancelledError) else 1011)
 
 
-def _session(
-    target: Target, settings: ConnectOptions, config: ComponentConfig, authenticators: list[Any], serializers: Any
-) -> Managed[Session]:
-    async def open_session() -> Session:
-        session = Session(config)
-        for authenticator in authenticators:
-            session.add_authenticator(authenticator)
-        joining = Joining(session)
-
-        def make(url: str, **kwargs: Any) -> WampWebSocketClientFactory:
-            return WampWebSocketClientFactory(session, url, serializers=serializers, **kwargs)
-
-        return await Opening(target, settings, make).run(joining.wait)
-
-    return Managed(open_session, close_session)
+def _request(target: Target, settings: ConnectOptions) -> dict[str, Any]:
+    """What is asked of a WebSocket server."""
+    return {
+        "url": target.url,
+        "headers": with_cookies(target.headers, settings["cookies"], target.url),
+        "origin": settings["origin"],
+        "useragent": settings["user_agent"],
+    }
 
 
 def _protocol_options(settings: ConnectOptions) -> dict[str, Any]:
@@ -384,3 +166,87 @@ def _protocol_options(settings: ConnectOptions) -> dict[str, Any]:
 
 def _accept_deflate(response: Any) -> PerMessageDeflateResponseAccept | None:
     return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+
+
+# -- WAMP --------------------------------------------------------------------------------------------------------
+
+
+def _session(
+    target: Target, settings: ConnectOptions, config: ComponentConfig, authenticators: Authenticators, serializers: Any
+) -> Reconnecting[Session]:
+    async def open_session() -> Session:
+        session = Session(config)
+        for authenticator in authenticators.make():
+            session.add_authenticator(authenticator)
+        joining = Joining(session)
+
+        def make(target: Target) -> Any:
+            factory: Any
+            if target.rawsocket:
+                factory = WampRawSocketClientFactory(session, serializers[0] if serializers else None)
+                factory.setProtocolOptions(**_rawsocket_options(settings))
+            else:
+                factory = WampWebSocketClientFactory(session, serializers=serializers, **_request(target, settings))
+                factory.setProtocolOptions(**_protocol_options(settings))
+            return factory
+
+        return await Opening(target, settings, make).run(joining.wait)
+
+    return Reconnecting(open_session, close_session)
+
+
+def _rawsocket_options(settings: ConnectOptions) -> dict[str, Any]:
+    """The documented options behind ours."""
+    return {
+        "openHandshakeTimeout": 0,
+        "closeHandshakeTimeout": settings["close_timeout"] or 0,
+        "autoPingInterval": settings["ping_interval"] or 0,
+        "autoPingTimeout": settings["ping_timeout"] or 0,
+        "maxMessagePayloadSize": min(settings["max_size"] or MAX_RAWSOCKET, MAX_RAWSOCKET),
+    }
+
+
+def _serializers(given: Iterable[Any], rawsocket: bool) -> list[Any]:
+    """The serializers for ids and serializers. Raises `ValueError`."""
+    try:
+        chosen = [create_transport_serializer(one) if isinstance(one, str) else one for one in given]
+    except RuntimeError as exc:
+        raise ValueError(str(exc)) from None
+    if not chosen or (rawsocket and len(chosen) > 1):
+        expected = "one serializer for RawSocket" if rawsocket else "one serializer or more"
+        raise ValueError(f"expected {expected}, got {len(chosen)}")
+    if rawsocket:
+        WampRawSocketClientFactory(lambda: None, chosen[0])
+    return chosen
+
+
+class Authenticators:
+    """What `auth=` stands for: settings by method, one authenticator, or several."""
+
+    def __init__(self, auth: Any) -> None:
+        self._auth = auth
+
+    def make(self) -> list[Any]:
+        """The authenticators for one session; those that settings stand for are new ones. Raises `ValueError`."""
+        auth = self._auth
+        if auth is None:
+            return []
+        if isinstance(auth, Mapping):
+            return [
+                create_authenticator(name, **settings) if isinstance(settings, Mapping) else settings
+                for name, settings in auth.items()
+            ]
+        found = list(auth) if isinstance(auth, list | tuple) else [auth]
+        for one in found:
+            if not hasattr(one, "on_challenge"):
+                raise ValueError(f"expected auth as a dict by method, or authenticators, got {type(one).__name__}")
+        return found
+
+
+def _cookies(auth: Any) -> CookieJar | None:
+    """The jar for the authentication method "cookie"."""
+    if not isinstance(auth, Mapping) or "cookie" not in auth:
+        return None
+    settings = auth["cookie"]
+    jar = settings.get("jar") if isinstance(settings, Mapping) else None
+    return CookieJar() if jar is None else jar
