@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import world
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = ROOT / ".peers"
@@ -24,7 +26,7 @@ EXAMPLES = ROOT / "examples"
 
 PACKAGES = {
     # The peer's UBJSON module prints a warning under NumPy 2.
-    "autobahn": ["autobahn[serialization]==26.10.2", "numpy<2"],
+    "autobahn": ["autobahn[serialization,encryption]==26.10.2", "numpy<2"],
     "crossbar": ["crossbar==26.10.1"],
 }
 SERIALIZERS = ["json", "msgpack", "cbor"]
@@ -139,22 +141,34 @@ def wait_listening(port: int, started: Started) -> float:
 
 
 def crossbar_config(port: int) -> dict:
-    """A node with one realm, where anonymous clients may do everything."""
-    allowed = {
+    """A node with a realm where anonymous clients may do everything, and one behind each authentication method."""
+    everything = {
         "uri": "",
         "match": "prefix",
         "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
-        "disclose": {"caller": False, "publisher": False},
+        "disclose": {"caller": True, "publisher": True},
         "cache": True,
     }
-    transport = {
-        "type": "websocket",
-        "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": port},
-        "serializers": SERIALIZERS,
-        "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
+    user = {"role": "user", "secret": "secret"}
+    principals = {"ticket-user": {"role": "user", "ticket": "secret"}}
+    users = {"cra-user": user, "salted-user": {**user, **world.SALT}}  # crossbar 26 derives the key itself
+    keys = {"key-user": {"role": "user", "realm": "secure", "authorized_keys": [world.PUBLIC_KEY]}}
+    auth = {
+        "anonymous": {"type": "static", "role": "anonymous"},
+        "ticket": {"type": "static", "principals": principals},
+        "wampcra": {"type": "static", "users": users},
+        "cryptosign": {"type": "static", "principals": keys},
     }
-    realm = {"name": REALM, "roles": [{"name": "anonymous", "permissions": [allowed]}]}
-    worker = {"type": "router", "realms": [realm], "transports": [transport]}
+    transport = {
+        "type": "universal",
+        "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": port},
+        "rawsocket": {"serializers": SERIALIZERS, "auth": auth},
+        "websocket": {"ws": {"type": "websocket", "serializers": SERIALIZERS, "auth": auth}},
+    }
+    history = {"type": "memory", "event-history": [{"uri": "com.example.history", "limit": 100}]}
+    roles = [{"name": name, "permissions": [everything]} for name in ("anonymous", "user")]
+    realms = [{"name": REALM, "roles": roles, "store": history}, {"name": "secure", "roles": roles}]
+    worker = {"type": "router", "realms": realms, "transports": [transport]}
     return {"version": 2, "controller": {"id": "interop"}, "workers": [worker]}
 
 
@@ -199,9 +213,25 @@ def run_limited(command: list[str], folder: pathlib.Path) -> subprocess.Complete
     )
 
 
-def check_client(python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
-    """client_check.py under one Python against one router."""
-    command = [python, str(HERE / "client_check.py"), "--url", url, "--realm", REALM]
+@contextlib.contextmanager
+def our_world():
+    """Our router with what `feature_check.py` needs, in a process of its own; gives the URL."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "world.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_env(),
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.communicate(timeout=STOP_LIMIT)
+
+
+def check_script(script: str, python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
+    """A script of checks under one Python against one router."""
+    command = [python, str(HERE / script), "--url", url]
     try:
         done = run_limited([*command, "--serializer", serializer], folder)
     except subprocess.TimeoutExpired:
@@ -254,8 +284,16 @@ def check_pair(client: str, python: str, router: str, rows: list[dict], serializ
         try:
             with start(folder) as (url, started):
                 for serializer in serializers:
-                    row(serializer, check_client(python, url, serializer, folder))
+                    row(serializer, check_script("client_check.py", python, url, serializer, folder))
                     row(f"demo, {serializer}", check_demo(python, url, serializer, folder))
+                with contextlib.nullcontext(url) if router == "crossbar" else our_world() as url:
+                    urls = {"WebSocket": url}
+                    if python == sys.executable:  # the peer's components never end over RawSocket
+                        urls["RawSocket"] = url.replace("ws://", "rs://").removesuffix("/ws")
+                    for name, each in urls.items():
+                        for serializer in serializers:
+                            outcome = check_script("feature_check.py", python, each, serializer, folder)
+                            row(f"features, {name}, {serializer}", outcome)
             row("stop", (started.status == 0, f"exit status {started.status}"))
         except HarnessError as exc:
             row("start", (False, str(exc)))

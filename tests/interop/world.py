@@ -10,6 +10,7 @@ import sys
 
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationSession
+from autobahn.router import HistoryTopic, RealmOptions
 from autobahn.wamp.auth import derive_key
 from autobahn.wamp.cryptosign import CryptosignKey
 from autobahn.wamp.exception import ApplicationError
@@ -17,6 +18,10 @@ from autobahn.wamp.types import ComponentConfig, PublishOptions, RegisterOptions
 
 SALT = {"salt": "salt123", "iterations": 1000, "keylen": 32}
 SALTED = derive_key("secret", SALT["salt"], SALT["iterations"], SALT["keylen"]).decode()
+PUBLIC_KEY = CryptosignKey.from_bytes(bytes(range(32))).public_key()
+OPTIONS = RealmOptions(
+    disclose_caller="always", disclose_publisher="always", history=(HistoryTopic("com.example.history"),)
+)
 AUTH = {
     "realm1": {"anonymous": {"role": "anonymous"}},
     "secure": {
@@ -34,7 +39,7 @@ AUTH = {
         "cryptosign": {
             "principals": {
                 "key-user": {
-                    "authorized_keys": [CryptosignKey.from_bytes(bytes(range(32))).public_key()],
+                    "authorized_keys": [PUBLIC_KEY],
                     "role": "user",
                 }
             }
@@ -61,7 +66,7 @@ class PythonCallee(ApplicationSession):
 
 
 async def main() -> None:
-    async with Router(realms=["realm1", "secure"], auth=AUTH) as router:
+    async with Router(realms=["realm1", "secure"], auth=AUTH, realm_options=OPTIONS) as router:
         ready = asyncio.get_running_loop().create_future()
         router.attach(PythonCallee(ComponentConfig("realm1", ready)))
         await ready
