@@ -11,17 +11,11 @@ from api import inventory_check
 API = inventory_check.load(pathlib.Path(__file__).parent / "documented_api.json")
 
 # What is left out on purpose, and why: (module, name or None, member or None) -> reason. None stands for all.
-NO_FACTORIES = "a factory without a network cannot be told from the asyncio one; use autobahn.asyncio.websocket"
 OMITTED = {
     ("autobahn.websocket.compress_bzip2", None, None): "not an IANA extension; nobody but autobahn speaks it",
     ("autobahn.websocket.compress_brotli", None, None): "not an IANA extension; nobody but autobahn speaks it",
     ("autobahn.websocket.compress_snappy", None, None): "not an IANA extension; nobody but autobahn speaks it",
-    ("autobahn.websocket.protocol", "WebSocketClientFactory", None): NO_FACTORIES,
-    ("autobahn.websocket.protocol", "WebSocketServerFactory", None): NO_FACTORIES,
-    ("autobahn.websocket.protocol", "WebSocketFactory", None): NO_FACTORIES,
-    ("autobahn.websocket.protocol", "WebSocketClientProtocol", None): NO_FACTORIES,
-    ("autobahn.websocket.protocol", "WebSocketServerProtocol", None): NO_FACTORIES,
-    ("autobahn.websocket.protocol", "PreparedMessage", None): "made by factory.prepareMessage only",
+    ("autobahn.websocket.protocol", "PreparedMessage", "payloadHybi"): "framed when it is sent first",
     ("autobahn.websocket.utf8validator", "Utf8Validator", "ffi"): "a detail of a C binding",
     ("autobahn.websocket.utf8validator", "Utf8Validator", "lib"): "a detail of a C binding",
     (None, None, "http_request_data"): "raw octets of the handshake are not kept: they cost memory in every connection",
@@ -54,15 +48,17 @@ OTHER_COMPRESSION = re.compile(r"PerMessage(Bzip2|Brotli|Snappy)")
 
 def instance_of(module, name, cls):
     """An object on which instance attributes can be looked for."""
-    if name.endswith("Protocol") and "asyncio" in module:
+    if name == "WebSocketProtocol":
+        return cls()
+    if name.endswith("Protocol"):
         factory = importlib.import_module("autobahn.asyncio.websocket")
         made = getattr(factory, "WebSocketClientFactory" if "Client" in name else "WebSocketServerFactory")()
         protocol = cls()
         protocol.factory = made
         return protocol
-    if name.endswith("Factory") and "asyncio" in module:
+    if name.endswith("Factory") and not name.startswith("IWeb") and name != "WebSocketFactory":
         return cls(lambda: None) if name.startswith("Wamp") else cls()
-    if name in {"TrafficStats", "Timings", "WebSocketProtocol", "Utf8Validator"}:
+    if name in {"TrafficStats", "Timings", "Utf8Validator"}:
         return cls()
     return None
 
@@ -73,6 +69,17 @@ NAMES = [(m, n) for m, n in inventory_check.names_of(API, OMITTED) if not OTHER_
 @pytest.mark.parametrize(("module", "name"), NAMES, ids=[f"{m}.{n}" for m, n in NAMES])
 def test_what_is_documented_exists(module, name):
     inventory_check.check(API, module, name, OMITTED, instance_of)
+
+
+def test_classes_that_need_a_network_are_those_of_asyncio():
+    from autobahn.asyncio import websocket as ours
+    from autobahn.websocket import protocol as documented
+
+    for name in ("WebSocketClientFactory", "WebSocketClientProtocol", "WebSocketServerFactory"):
+        assert getattr(documented, name) is getattr(ours, name)
+    assert issubclass(ours.WampWebSocketServerFactory, documented.WebSocketFactory)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        documented.nonsense
 
 
 @pytest.mark.parametrize("name", ["bzip2", "brotli", "snappy"])

@@ -26,11 +26,14 @@ Headers = Mapping[str, HeaderValue]
 
 
 class PreparedMessage:
-    """A message to be sent to many: an uncompressed server connection takes its frame as it is."""
+    """A message to be sent to many: an uncompressed server connection takes its frame as it is.
+
+    Made by `factory.prepareMessage`. `applyMask`: documented, and of no effect: clients mask for each connection.
+    """
 
     __slots__ = ("_frame", "binary", "doNotCompress", "payload")
 
-    def __init__(self, payload: bytes, isBinary: bool, doNotCompress: bool) -> None:
+    def __init__(self, payload: bytes, isBinary: bool, applyMask: bool, doNotCompress: bool) -> None:
         if not isinstance(payload, bytes):
             raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
         self.payload = payload
@@ -87,7 +90,7 @@ class WebSocketAdapterFactory:
 
     def prepareMessage(self, payload: bytes, isBinary: bool = False, doNotCompress: bool = False) -> PreparedMessage:
         """A message for `sendPreparedMessage` of any number of connections."""
-        return PreparedMessage(payload, isBinary, doNotCompress)
+        return PreparedMessage(payload, isBinary, True, doNotCompress)
 
     if not TYPE_CHECKING:
 

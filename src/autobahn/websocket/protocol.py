@@ -5,7 +5,8 @@ The classes with a network under them are in `autobahn.asyncio.websocket`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from autobahn.exception import Disconnected
 from autobahn.log import Log
@@ -20,6 +21,26 @@ T = TypeVar("T")
 
 # Not by way of `self.log`: a program may keep something of its own under that name.
 LOG = Log("autobahn.websocket")
+
+_OF_ASYNCIO = {
+    "PreparedMessage": "PreparedMessage",
+    "WebSocketClientFactory": "WebSocketClientFactory",
+    "WebSocketClientProtocol": "WebSocketClientProtocol",
+    "WebSocketFactory": "WebSocketAdapterFactory",
+    "WebSocketServerFactory": "WebSocketServerFactory",
+    "WebSocketServerProtocol": "WebSocketServerProtocol",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Documented names of classes that need a network, for programs that look for them here (PEP 562).
+
+        They are those of `autobahn.asyncio.websocket`; nothing inside the package asks for them.
+        """
+        if name not in _OF_ASYNCIO:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module("autobahn.asyncio.factory"), _OF_ASYNCIO[name])
 
 
 class _Detail(Generic[T]):
