@@ -19,7 +19,7 @@ PUBLIC = {
     "autobahn.asyncio.component": "Component run",
     "autobahn.asyncio.websocket": f"{WEBSOCKET} {WAMP_WEBSOCKET}",
     "autobahn.asyncio.wamp": "ApplicationRunner ApplicationSession ApplicationSessionFactory Session",
-    "autobahn.asyncio.router": "Router serve",
+    "autobahn.asyncio.router": "Router load_settings serve",
     "autobahn.asyncio.util": "get_or_create_event_loop peer2str sleep transport_channel_id",
     "autobahn.wamp.component": "Component",
     "autobahn.wamp.protocol": """ApplicationError ApplicationSession ApplicationSessionFactory BaseSession ISession

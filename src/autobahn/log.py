@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from typing import Any, Final
 
 TRACE: Final = 5
 """Level number of `Log.trace`, below `logging.DEBUG`."""
+
+LEVELS: Final[dict[str, int | None]] = {
+    "none": None,
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": TRACE,
+}
+"""Levels by the names that programs and the command line give them."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -21,7 +34,7 @@ class Log:
 
     `log.info("{n} messages from {peer}", n=3, peer=peer)`. A template is formatted only when its level is enabled.
     Values that are strings have their control characters escaped; the template is the program's own and is left alone.
-    `exc_info=` is handed to the standard logging.
+    `exc_info=` is handed to the standard logging. The values are in the attribute `fields` of the record, too.
     """
 
     __slots__ = ("logger",)
@@ -63,4 +76,27 @@ class Log:
             text = template.format(**{k: printable(v) if isinstance(v, str) else v for k, v in values.items()})
         except (LookupError, ValueError, AttributeError):  # a template that does not fit its values still gets logged
             text = f"{template} {values!r}"
-        self.logger.log(level, "%s", text, exc_info=exc_info)
+        self.logger.log(level, "%s", text, exc_info=exc_info, extra={"fields": values})
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, and what is known beside them.
+
+    The values that a `Log` was given stand under their own names, a traceback under `exception`.
+    """
+
+    _NAMES: Final = {number: name for name, number in LEVELS.items() if number is not None}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            **getattr(record, "fields", {}),
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": self._NAMES.get(record.levelno, record.levelname.lower()),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

@@ -25,6 +25,7 @@ def lines(caplog):
     records = []
     handler = logging.Handler()
     handler.emit = records.append
+    handler.addFilter(lambda record: record.name != "autobahn.router.sessions")  # the router's journal
     logging.getLogger("autobahn").addHandler(handler)
     yield records
     logging.getLogger("autobahn").removeHandler(handler)

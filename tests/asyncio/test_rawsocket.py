@@ -12,6 +12,7 @@ from autobahn.asyncio.rawsocket import (
 )
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationRunner
+from autobahn.router.settings import ListenerSettings
 from autobahn.wamp import ApplicationError, PublishOptions
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer
 from autobahn.wamp.types import TransportDetails
@@ -271,18 +272,15 @@ async def test_several_listeners_and_urls(tmp_path):
 
         for url in router.urls:
             await Component(main=main, transports={"url": url, "max_retries": 0}, realm="realm1").start()
-    for urls, text in (([RS, "rss://127.0.0.1:0"], "expected a ws:// or rs:// URL"), (["rs://a/b"], "host and port")):
+    for urls, text in (([RS, "rss://127.0.0.1:0"], "expected ssl or tls for rss://"), (["rs://a/b"], "host and port")):
         router = Router(urls)
         with pytest.raises(ValueError, match=text):
             await router.start()
         await router.close()
 
 
-async def test_silence_and_leaving_before_the_first_octet(lines, monkeypatch):
-    from autobahn.asyncio import router as module
-
-    monkeypatch.setattr(module, "OnePort", lambda a, b, original=module.OnePort: original(a, b, timeout=0.02))
-    async with Router() as router:
+async def test_silence_and_leaving_before_the_first_octet(lines):
+    async with Router(ListenerSettings(url="ws://127.0.0.1:0/ws", handshake_timeout=0.02)) as router:
         wire = await dial(router.url, b"")
         wire.writer.close()
         await wire.writer.wait_closed()

@@ -171,7 +171,7 @@ async def test_T_MSG_4_and_T_PV_a_violation_ends_that_session_and_no_other(text,
         abort = await client.rows.get()
         assert abort[0] == 3 and abort[2] == "wamp.error.protocol_violation", abort
         await client.is_closed
-        lines = [r for r in warnings_logged.records if r.levelno >= logging.INFO]
+        lines = [r for r in warnings_logged.records if r.name != "autobahn.router.sessions"]
         assert len(lines) == 1 and lines[0].exc_info is None
         assert sum(r.id < 10**9 for r in router.core.realms["realm1"].dealer.registrations.values()) == 1
         assert await other.call("com.alive") == "alive"
@@ -290,7 +290,8 @@ def test_the_command_listens_says_so_and_stops_cleanly(number):
         [sys.executable, "-W", "error", "-m", "autobahn", "router", "--url", "ws://127.0.0.1:0/ws", "--realm", "com.a"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    line = process.stdout.readline()
+    line, mode = process.stdout.readline(), process.stdout.readline()
+    assert mode.startswith("development mode: ")
     url = re.match(r"router listening at (ws://127\.0\.0\.1:\d+/ws) for realm com\.a - connect with ", line)[1]
     goodbyes = []
 
@@ -309,7 +310,9 @@ def test_the_command_listens_says_so_and_stops_cleanly(number):
 
 def test_the_command_refuses_what_it_cannot_do(capsys):
     assert main(["router", "--url", "http://127.0.0.1:1/"]) == 1
-    assert "expected a URL that starts with ws://" in capsys.readouterr().err
+    assert "expected a URL that starts with ws:// or rs:// in development mode" in capsys.readouterr().err
+    assert main(["router", "--url", "ws://0.0.0.0:0/ws"]) == 1
+    assert "expected a loopback address in development mode" in capsys.readouterr().err
     assert main(["router", "--url", "ws://127.0.0.1:0/ws", "--realm", "not a uri"]) == 1
     assert "not a uri" in capsys.readouterr().err
     with pytest.raises(SystemExit):

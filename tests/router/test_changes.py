@@ -65,14 +65,18 @@ def test_realms_have_options_of_their_own_and_observers_hear_of_all():
     heard = []
 
     class Observer(RealmObserver):
+        def __init__(self, realm):
+            self.realm = realm
+
         def session_joined(self, session):
-            heard.append(session.id)
+            heard.append((self.realm, session.id))
 
     options = RealmOptions(history=(HistoryTopic("com.a"),))
-    router = Router(realms={"one": options, "two": RealmOptions()}, observers=[Observer()], auto_realms=True)
+    router = Router(realms={"one": options, "two": RealmOptions()}, observers=lambda realm: [Observer(realm)], auto_realms=True)
     assert router.realms["one"].options is options
-    links = [Link(router).join(name) for name in ("one", "two", "three")]
-    assert heard == [link.session.id for link in links]
+    names = ("one", "two", "three")
+    links = [Link(router).join(name) for name in names]
+    assert heard == [(name, link.session.id) for name, link in zip(names, links, strict=True)]
     assert [realm.joins for realm in router.realms.values()] == [1, 1, 1]
 
 

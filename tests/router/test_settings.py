@@ -7,7 +7,7 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobahn.router import RealmOptions
@@ -238,6 +238,7 @@ def paths_of(value, path=()):
         yield from paths_of(item, (*path, key))
 
 
+@settings(deadline=None)
 @given(TABLES, st.lists(st.dictionaries(KEYS, SCALARS, max_size=2), max_size=3), st.booleans())
 def test_the_lines_are_those_of_every_key_that_tomllib_finds(tables, array, multiline):
     lines, expected = [], {}

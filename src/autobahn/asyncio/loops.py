@@ -8,20 +8,10 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from autobahn.log import TRACE
-
-LEVELS: dict[str, int | None] = {
-    "none": None,
-    "critical": logging.CRITICAL,
-    "error": logging.ERROR,
-    "warn": logging.WARNING,
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-    "trace": TRACE,
-}
+from autobahn.log import LEVELS, JsonFormatter
 
 
 def get_or_create_event_loop() -> asyncio.AbstractEventLoop:
@@ -43,8 +33,15 @@ def get_or_create_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def start_logging(level: str | None) -> None:
-    """Show the log of ``autobahn.*`` on stderr at ``level``, unless the program has set up logging itself."""
+class OwnHandler(logging.StreamHandler[Any]):
+    """The handler that `start_logging` made."""
+
+
+def start_logging(level: str | None, form: str = "text") -> None:
+    """Show the log of ``autobahn.*`` on stderr at ``level``, unless the program has set up logging itself.
+
+    ``form``: "text" for people, or "json" for one object a line. Calling it again changes level and form.
+    """
     if level is None:
         return
     if level not in LEVELS:
@@ -55,21 +52,28 @@ def start_logging(level: str | None) -> None:
         logger.setLevel(logging.CRITICAL + 1)
         return
     logger.setLevel(number)
-    if not logger.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S"))
-        logger.addHandler(handler)
+    own = next((handler for handler in logger.handlers if isinstance(handler, OwnHandler)), None)
+    if own is None and not logger.handlers and not logging.getLogger().handlers:
+        own = OwnHandler(sys.stderr)
+        logger.addHandler(own)
+    if own is not None:
+        text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        own.setFormatter(JsonFormatter() if form == "json" else text)
 
 
 @contextlib.contextmanager
-def signals_call(loop: asyncio.AbstractEventLoop, callback: Callable[[signal.Signals], Any]) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM call ``callback`` in the loop; earlier handlers come back after it.
+def signals_call(
+    loop: asyncio.AbstractEventLoop,
+    callback: Callable[[signal.Signals], Any],
+    numbers: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[None]:
+    """While the block runs, the signals ``numbers`` call ``callback`` in the loop; earlier handlers come back after it.
 
     Does nothing where signals cannot be handled: outside of the main thread. On Windows, where the loop cannot, the
     handler of the `signal` module is used.
     """
     installed: list[tuple[signal.Signals, Any]] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         previous = signal.getsignal(number)
         try:
             loop.add_signal_handler(number, callback, number)

@@ -1,102 +1,163 @@
-"""The WAMP router on asyncio: listening, in-process sessions, orderly shutdown."""
+"""The WAMP router on asyncio: listening, in-process sessions, changes under way, orderly shutdown."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import socket
+import ssl as ssl_module
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from autobahn.asyncio.loops import signals_call
-from autobahn.asyncio.rawsocket import WampRawSocketServerFactory
+from autobahn.asyncio.admission import Gate, Reception
+from autobahn.asyncio.daemon import serve
+from autobahn.asyncio.journal import Journal
+from autobahn.asyncio.listener import Address, House, Listener, problems_of
+from autobahn.asyncio.metrics import LoopLag, Metrics
+from autobahn.asyncio.pages import Pages
 from autobahn.asyncio.runtime import AsyncioRuntime
-from autobahn.asyncio.sniff import OnePort
-from autobahn.asyncio.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
-from autobahn.rawsocket.util import create_url as create_rawsocket_url
-from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
+from autobahn.log import Log
 from autobahn.router import RealmOptions
 from autobahn.router import Router as RouterCore
 from autobahn.router.ids import random_authid
 from autobahn.router.local import connect_local
+from autobahn.router.observer import RealmObserver
 from autobahn.router.session import Admission
-from autobahn.websocket.types import ConnectionDeny
-from autobahn.websocket.util import create_url, parse_url
+from autobahn.router.settings import ListenerSettings, RouterSettings
+from autobahn.router.settings_reader import read
 
-__all__ = ("Router", "serve")
+__all__ = ("Router", "load_settings", "serve")
 
-DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 CLOSE_TIMEOUT = 1.0  # seconds for the links to close after the time for the answer to GOODBYE
 
-log = logging.getLogger("autobahn.router")
+log = Log("autobahn.router")
 
 
-class RouterProtocol(WampWebSocketServerProtocol):
-    """A client's WebSocket; only the router's own path is served."""
-
-    def onConnect(self, request: Any) -> Any:
-        path = self.factory.router_path
-        if request.path != path:
-            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, f"expected the path {path}, got {request.path}")
-        return super().onConnect(request)
-
-
-class RouterFactory(WampWebSocketServerFactory):
-    """Makes `RouterProtocol`; ``router_path`` is the one path served."""
-
-    protocol = RouterProtocol
-    router_path = "/ws"
+def load_settings(path: str | Path) -> RouterSettings:
+    """The settings in the TOML file at ``path``. `autobahn.router.settings_reader.SettingsError` tells all problems."""
+    document = read(path)
+    seen: set[Any] = set()
+    for number, listener in enumerate(document.settings.listeners or () if document.settings else ()):
+        where = ("listeners", number)
+        if listener is None or not document.is_sound(*where):
+            continue
+        for key, text in problems_of(listener):
+            document.complain((*where, key), text)
+        if document.is_sound(*where):
+            address = Address(listener).key
+            if address in seen:
+                document.complain((*where, "url"), f"expected an address of its own, got {listener.url} again")
+            if address[1] != 0:
+                seen.add(address)
+    return document.check()
 
 
 class Router:
     """A WAMP router: ``async with Router() as router:`` listens at ``router.url`` until the block ends.
 
     ``url``: where to listen (port 0: any free port), several of them, or None for in-process sessions only. At a
-    ``ws://`` URL RawSocket clients are served, too; an ``rs://`` URL is for them alone; ``ws://unix:/path`` and
-    ``rs://unix:/path`` are Unix sockets. ``realms``: their names; with ``auto_realms`` any realm a client asks for is
-    made; ``realm_options`` (`autobahn.router.RealmOptions`): how realms behave.
+    ``ws://`` URL RawSocket clients are served, too; an ``rs://`` URL is for them alone; ``wss://`` and ``rss://`` need
+    the server's context in ``ssl``; ``ws://unix:/path`` and ``rs://unix:/path`` are Unix sockets. In place of a URL a
+    `autobahn.router.settings.ListenerSettings` says more. ``realms``: their names; with ``auto_realms`` any realm a
+    client asks for is made; ``realm_options`` (`autobahn.router.RealmOptions`): how realms behave.
     ``hello_timeout``: seconds a connection may stay without a session; ``goodbye_timeout``: seconds a client has
-    to answer GOODBYE. Leaving the block says GOODBYE (``wamp.close.system_shutdown``) to all sessions and closes all
-    connections.
+    to answer GOODBYE. Leaving the block says GOODBYE (``wamp.close.system_shutdown``) to all sessions, spread over
+    ``drain`` seconds, and closes all connections. ``max_pending``, ``max_per_address``: see
+    `autobahn.router.settings.AdmissionSettings`.
 
     ``auth``: who may join (`autobahn.router.auth`), within ``auth_timeout`` seconds; ``auth_options``: arguments of
     `Authentication`; ``permissions``: what the roles may do (`autobahn.router.permissions`). Without them everybody may
     do everything.
+
+    `Router.from_settings` and `Router.from_file` make one of a configuration (docs/router.md).
     """
 
     def __init__(  # noqa: PLR0913 (keywords of the public API)
         self,
-        url: str | Sequence[str] | None = "ws://127.0.0.1:0/ws",
+        url: str | ListenerSettings | Sequence[str | ListenerSettings] | None = "ws://127.0.0.1:0/ws",
         *,
-        realms: Iterable[str] = ("realm1",),
+        ssl: ssl_module.SSLContext | None = None,
+        realms: Iterable[str] | Mapping[str, RealmOptions] = ("realm1",),
         auto_realms: bool = False,
+        max_auto_realms: int = 1000,
         realm_options: RealmOptions | None = None,
         hello_timeout: float = 5.0,
         goodbye_timeout: float = 5.0,
+        drain: float = 0.0,
+        max_pending: int = 1000,
+        max_per_address: int = 0,
         auth: Mapping[str, Any] | None = None,
         auth_options: Mapping[str, Any] | None = None,
         auth_timeout: float = 10.0,
         permissions: Mapping[str, Any] | None = None,
+        agent: str | None = None,
     ) -> None:
-        self._listen_urls = () if url is None else (url,) if isinstance(url, str) else tuple(url)
-        self._realms = tuple(realms)
-        self._auto_realms = auto_realms
-        self._realm_options = realm_options
-        self._hello_timeout = hello_timeout
+        wanted = () if url is None else (url,) if isinstance(url, str | ListenerSettings) else tuple(url)
+        self._wanted = [_open_to_all(each) if isinstance(each, str) else each for each in wanted]
+        self._tls = ssl
+        self._sockets: Mapping[str, Sequence[socket.socket]] = {}
+        self._drain = drain
         self._goodbye_timeout = goodbye_timeout
-        self._security: dict[str, Any] = {
-            "auth": auth, "auth_options": auth_options, "auth_timeout": auth_timeout, "permissions": permissions,
+        self._limits = (max_pending, max_per_address)
+        self._core_options: dict[str, Any] = {
+            "realms": realms if isinstance(realms, Mapping) else tuple(realms), "auto_realms": auto_realms,
+            "max_auto_realms": max_auto_realms, "realm_options": realm_options, "hello_timeout": hello_timeout,
+            "goodbye_timeout": goodbye_timeout, "auth": auth, "auth_options": auth_options,
+            "auth_timeout": auth_timeout, "permissions": permissions, "agent": agent,
         }  # fmt: skip
+        self._settings: RouterSettings | None = None
         self._core: RouterCore | None = None
-        self._servers: list[asyncio.Server] = []
-        self._locals: list[Any] = []
-        self.urls: list[str] = []  # where it listens, with the real ports; set by start()
+        self._metrics: Metrics | None = None
+        self._changed = asyncio.Event()
+        self._is_listening = False
+        self._hurried = False
+        self.listeners: list[Listener] = []
+
+    @classmethod
+    def from_settings(
+        cls, settings: RouterSettings, sockets: Mapping[str, Sequence[socket.socket]] | None = None
+    ) -> Router:
+        """The router that ``settings`` describe; ``sockets``: by name, those for listeners that name one."""
+        general, admission = settings.router, settings.admission
+        router = cls(
+            settings.listeners,
+            realms=settings.options(),
+            auto_realms=settings.has_realms_on_demand,
+            max_auto_realms=general.max_realms_on_demand,
+            realm_options=settings.options_on_demand(),
+            hello_timeout=general.hello_timeout,
+            goodbye_timeout=general.goodbye_timeout,
+            drain=general.drain,
+            max_pending=admission.max_pending,
+            max_per_address=admission.max_per_address,
+            auth=settings.auth(),
+            auth_options=settings.auth_options(),
+            auth_timeout=general.auth_timeout,
+            permissions=settings.permissions(),
+            agent=general.agent,
+        )
+        router._settings = settings
+        router._sockets = dict(sockets or {})
+        return router
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Router:
+        """The router that the TOML file at ``path`` describes. Raises `SettingsError`."""
+        return cls.from_settings(load_settings(path))
+
+    # ---- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def urls(self) -> list[str]:
+        """Where it listens, with the real ports."""
+        return [listener.url for listener in self.listeners]
 
     @property
     def url(self) -> str | None:
-        """Where it listens, with the real port; None before `start`, and when it does not listen."""
-        return self.urls[0] if self.urls else None
+        """The first of them; None before `start`, and when it does not listen."""
+        return self.listeners[0].url if self.listeners else None
 
     @property
     def core(self) -> RouterCore:
@@ -104,6 +165,25 @@ class Router:
         if self._core is None:
             raise RuntimeError("expected a started router, got one that is not running")
         return self._core
+
+    @property
+    def settings(self) -> RouterSettings | None:
+        """The configuration in force, if it was made of one."""
+        return self._settings
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Its numbers in OpenMetrics, and the content type; ImportError names the package that is needed."""
+        if self._metrics is None:
+            self._metrics = Metrics(self)
+        return self._metrics.text()
+
+    def unreadiness(self) -> str:
+        """Why clients may not join now; empty: they may."""
+        if self._core is None or not self._is_listening:
+            return "starting"
+        return "shutting down" if self._core.closing is not None else ""
+
+    # ---- sessions --------------------------------------------------------------------------------------------------
 
     def new_session(self) -> Any:
         """A session object for one more client link: the session factory of any WAMP transport."""
@@ -120,82 +200,97 @@ class Router:
         if authrole is not None or self.core.auth is not None:
             granted = Admission(authid or random_authid(), authrole or "trusted", "internal", "router")
         connect_local(self.core, session, loop.call_soon, granted)
-        self._locals.append(session)
+
+    # ---- from start to end -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """The router listens; OSError when it cannot, ValueError for a URL that is none to listen at."""
         loop = asyncio.get_running_loop()
-        self._core = RouterCore(
-            realms=self._realms,
-            auto_realms=self._auto_realms,
-            realm_options=self._realm_options,
-            hello_timeout=self._hello_timeout,
-            goodbye_timeout=self._goodbye_timeout,
-            **self._security,
-            runtime=AsyncioRuntime(loop),
-        )
-        self.urls = []
+        self.gate = gate = Gate(*self._limits)
+        self._core = core = RouterCore(**self._core_options, observers=self._observers, runtime=AsyncioRuntime(loop))
+        core.on_link_gone = gate.on_left = self._something_left
+        self._changed = asyncio.Event()  # of the loop that runs now
+        self._hurried = False
+        pages = Pages(self.unreadiness, self.metrics)
+        self._house = House(core.new_session, gate, pages, self._cookies)
         try:
-            for url in self._listen_urls:
-                self.urls.append(await self._listen(self._core, url))
+            for settings in self._wanted:
+                tls = self._tls if settings.is_secure and settings.tls is None else None
+                listener = Listener(settings, self._house, tls)
+                self.listeners.append(listener)
+                await listener.bind(self._sockets)
+            for listener in self.listeners:
+                await listener.listen()
         except BaseException:
-            for server in self._servers:
-                server.close()
-            self._servers = []
+            self._stop_listening()
             self._core = None
             raise
+        self.lag = LoopLag(loop)
+        self._is_listening = True
 
-    async def _listen(self, core: RouterCore, url: str) -> str:
-        """There is a server at ``url``; the URL with the real port."""
-        rawsocket = WampRawSocketServerFactory(core.new_session)
-        if url.lower().startswith(("rs://", "rss://")):
-            secure, host, port = parse_rawsocket_url(url)
-            _not_secure(url, secure)
-            real_port = await self._serve(rawsocket, host, port)
-            return url if host == "unix" else create_rawsocket_url(host, real_port)
-        secure, host, port, _, path, _ = parse_url(url)
-        _not_secure(url, secure)
-        websocket = RouterFactory(core.new_session, url=url)
-        websocket.router_path = path
-        websocket.cookies = core.auth.cookies if core.auth is not None else None
-        real_port = await self._serve(OnePort(websocket, rawsocket), host, port)
-        if host == "unix":
-            return url
-        websocket.externalPort = real_port
-        return create_url(host, real_port, path=path)
+    def _observers(self, realm: str) -> list[RealmObserver]:
+        return [Reception(self.gate), Journal(realm)]
 
-    async def _serve(self, factory: Any, host: str, port: int | str) -> int:
-        """There is a server; its real port, 0 for a Unix socket."""
-        loop = asyncio.get_running_loop()
-        if host == "unix":
-            self._servers.append(await loop.create_unix_server(factory, str(port)))
-            return 0
-        server = await loop.create_server(factory, host, int(port))
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+    def _cookies(self) -> Any:
+        return None if self._core is None or self._core.auth is None else self._core.auth.cookies
+
+    def _stop_listening(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        self.listeners = []
+
+    def _something_left(self) -> None:
+        self._changed.set()
+
+    async def _until(self, is_over: Callable[[], bool]) -> None:
+        """Returns when ``is_over``, which is asked whenever a link or connection is gone."""
+        while not is_over():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _clients(self) -> bool:
+        """Whether there is a connection that is not one for pages alone."""
+        return any(not visit.protocol.is_for_pages for visit in self.gate.visits)
 
     async def close(self) -> None:
         """Every session got GOODBYE and every connection is closed; idempotent.
 
-        Order: no new connections; GOODBYE to all; wait ``goodbye_timeout`` for their answers; close what is left.
+        Order: no new connections, except to ask for pages; GOODBYE to all, spread over ``drain`` seconds, to those in
+        this process last; wait ``goodbye_timeout`` for their answers; close what is left. `hurry` shortens it.
         """
         if self._core is None:
             return
-        core, servers = self._core, self._servers
-        for server in servers:
-            server.close()
-        core.shutdown()
+        core, self.gate.closing = self._core, True
+        for listener in [each for each in self.listeners if not each.address.scheme.startswith("http")]:
+            listener.close()
+        for visit in [visit for visit in self.gate.visits if visit.is_pending]:
+            visit.protocol.turn_away("the router is shutting down")
+        spread = 0.0 if self._hurried else self._drain
+        core.shutdown(spread=spread)
         try:
-            async with asyncio.timeout(self._goodbye_timeout + CLOSE_TIMEOUT):
-                while core.links:  # noqa: ASYNC110 - a set, and nobody else waits for it
-                    await asyncio.sleep(0.005)
+            async with asyncio.timeout(spread + self._goodbye_timeout + CLOSE_TIMEOUT) as self._patience:
+                await self._until(lambda: not core.links and not self._clients())
         except TimeoutError:
-            for link in list(core.links):
-                link.abort()
-        for server in servers:
-            await server.wait_closed()
+            log.info("{count} connections did not close in time, and are cut", count=len(core.links))
+        self._stop_listening()
+        for link in list(core.links):
+            link.abort()
+        for visit in list(self.gate.visits):
+            visit.protocol.transport.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._until(lambda: not core.links and not self.gate.visits)
+        self.lag.stop()
         self._core = None
-        self._servers = []
+        self._is_listening = False
+
+    def hurry(self) -> None:
+        """`close`, now or later, does not spread its GOODBYEs, and waits a moment for the answers only."""
+        self._hurried = True
+        core = self._core
+        if core is not None and core.closing is not None:
+            core.shutdown()
+            self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT)
 
     async def __aenter__(self) -> Router:
         await self.start()
@@ -206,22 +301,89 @@ class Router:
     ) -> None:
         await self.close()
 
+    # ---- changes under way -----------------------------------------------------------------------------------------
 
-def _not_secure(url: str, secure: bool) -> None:
-    if secure:
-        raise ValueError(f"expected a ws:// or rs:// URL to listen at, got {url}")
+    async def reload(self, settings: RouterSettings) -> None:
+        """``settings`` count from now on, and sessions stay (except those whose realm or role is gone).
+
+        Everything that can fail comes first: on OSError or ValueError all is as it was. Certificates and files of
+        principals are read again. Connections that are there keep the limits they began with.
+        """
+        core = self.core
+        plan = await self._plan(settings)
+        try:
+            auth = core.new_auth(settings.auth(), settings.auth_options())
+            core.set_permissions(settings.permissions())
+        except ValueError:
+            for old, listener in plan:
+                if listener is not old:
+                    listener.give_back(old)
+            raise
+        core.auth = auth
+        self._change_realms(settings)
+        general = settings.router
+        core.hello_timeout, core.auth_timeout = general.hello_timeout, general.auth_timeout
+        core.goodbye_timeout = self._goodbye_timeout = general.goodbye_timeout
+        self._drain = general.drain
+        self.gate.max_pending = settings.admission.max_pending
+        self.gate.max_per_address = settings.admission.max_per_address
+        before, self.listeners = self.listeners, [listener for _, listener in plan]
+        for old, listener in plan:
+            if old is not listener:
+                await listener.listen()
+                log.info("listening at {url}", url=listener.url)
+        for listener in before:
+            if listener not in self.listeners:
+                if listener not in [old for old, _ in plan]:
+                    log.info("no longer listening at {url}", url=listener.url)
+                listener.close()
+        for listener in self.listeners:
+            listener.refresh_cookies()
+        self._settings = settings
+
+    async def _plan(self, settings: RouterSettings) -> list[tuple[Listener | None, Listener]]:
+        """(who has the address now, who is to have it) for each listener; those that change nothing are the same.
+
+        Nothing is open yet that was not before, but new addresses are bound. A certificate is read again, always.
+        """
+        now = {listener.address.key: listener for listener in self.listeners}
+        plan: list[tuple[Listener | None, Listener]] = []
+        try:
+            for wanted in settings.listeners:
+                new = Listener(wanted, self._house)
+                old = now.pop(new.address.key, None)
+                if old is not None and old.settings == wanted and not wanted.is_secure:
+                    plan.append((old, old))
+                    continue
+                plan.append((old, new))
+                if old is not None:
+                    new.take_over(old)
+                else:
+                    await new.bind(self._sockets)
+        except (OSError, ValueError):
+            for old, new in plan:
+                if new is not old:
+                    new.give_back(old)
+            raise
+        return plan
+
+    def _change_realms(self, settings: RouterSettings) -> None:
+        core, wanted = self.core, settings.options()
+        core.auto_realms = settings.has_realms_on_demand
+        core.max_auto_realms = settings.router.max_realms_on_demand
+        core.realm_options = settings.options_on_demand()
+        for name in list(core.realms):
+            if name not in wanted and not (core.auto_realms and core.is_on_demand(name)):
+                log.info("realm {realm} is closed", realm=name)
+                core.remove_realm(name)
+        for name, options in wanted.items():
+            if name not in core.realms:
+                log.info("realm {realm} is open", realm=name)
+                core.add_realm(name, options)
+            elif core.realms[name].options != options:
+                log.warn("realm {realm}: its new options count from the next start", realm=name)
 
 
-async def serve(router: Router, announce: Any = None) -> None:
-    """Run ``router`` until SIGINT or SIGTERM; ``announce(router)`` is called when it listens."""
-    stop = asyncio.Event()
-
-    def stopping(number: signal.Signals) -> None:
-        log.info("stopping on %s: GOODBYE to %d sessions", number.name, router.core.sessions)
-        stop.set()
-
-    with signals_call(asyncio.get_running_loop(), stopping):
-        async with router:
-            if announce is not None:
-                announce(router)
-            await stop.wait()
+def _open_to_all(url: str) -> ListenerSettings:
+    """A listener as a program has it that names only a URL: pages of any origin, and no pages of its own."""
+    return ListenerSettings(url=url, origins=("*",), null_origin=True, pages=() if url.startswith("ws") else None)

@@ -15,7 +15,7 @@ from autobahn.asyncio.managed import Managed
 from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket
 from autobahn.exception import ConnectionClosed
 from autobahn.log import Log
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from autobahn.websocket.negotiation import accept_deflate
 from autobahn.websocket.options import MAX_MESSAGE_SIZE
 from autobahn.websocket.origins import SAME_ORIGIN
 from autobahn.websocket.plain import HttpRequest
@@ -205,7 +205,7 @@ class Server:
             "maxMessagePayloadSize": options["max_size"] or 0,
         }
         if options["compression"] == "deflate":
-            settings["perMessageCompressionAccept"] = _accept_deflate
+            settings["perMessageCompressionAccept"] = accept_deflate
         elif options["compression"] is not None:
             raise ValueError(f"expected compression 'deflate' or None, got {options['compression']!r}")
         factory.setProtocolOptions(**settings)
@@ -315,8 +315,3 @@ class Server:
             stream.start_close(1011, "internal error")
         else:
             stream.start_close()
-
-
-def _accept_deflate(offers: Sequence[Any]) -> PerMessageDeflateOfferAccept | None:
-    offer = next((offer for offer in offers if isinstance(offer, PerMessageDeflateOffer)), None)
-    return None if offer is None else PerMessageDeflateOfferAccept(offer)

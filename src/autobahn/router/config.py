@@ -12,7 +12,13 @@ Takeover = Literal["any", "role", "authid", "never"]
 
 @dataclass(frozen=True, slots=True)
 class HistoryTopic:
-    """Events of ``uri`` (a pattern, if ``match`` says so) are kept, the newest ``limit`` of them."""
+    """Events of a topic that are kept.
+
+    Args:
+        uri: the topic or pattern.
+        match: how it matches: exact, prefix or wildcard.
+        limit: how many are kept, the newest.
+    """
 
     uri: str
     match: str = "exact"

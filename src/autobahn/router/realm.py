@@ -95,6 +95,17 @@ class Realm:
         now = sum(peer.last_invocation for peer in self.sessions.values())
         return self._past_invocations + now + self.house.last_invocation
 
+    def totals(self) -> dict[str, int]:
+        """What has happened so far."""
+        delivery = self.delivery
+        return {
+            "joins": self.joins,
+            "calls": self.invocations,
+            "publications": delivery.publications,
+            "events": delivery.events,
+            "undeliverable_events": delivery.undeliverable,
+        }
+
     def refused(self, peer: Peer, msg: Any) -> None:
         """``msg`` of ``peer`` is answered with ERROR, whoever found that; its request id is used all the same."""
         if self.options.strict_request_ids and msg.request == following(peer.last_request):

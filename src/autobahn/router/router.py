@@ -26,6 +26,10 @@ CLOSE_REALM = "wamp.close.close_realm"
 MAX_REASONS = 100  # reasons of refusal that are counted one by one; authenticators may invent any number
 
 
+def _no_observers(realm: str) -> Iterable[RealmObserver]:
+    return ()
+
+
 class Router:
     """A WAMP router without I/O. ``new_session`` serves as the session factory of any WAMP transport.
 
@@ -34,7 +38,7 @@ class Router:
         realm_options: how realms behave for which nothing else is said.
         auto_realms: an unknown realm is made when the first client asks for it, and is gone when it is empty.
         max_auto_realms: how many of those there may be; a further one is no_such_realm.
-        observers: are told what happens in every realm.
+        observers: makes those who are told what happens in a realm, out of its name.
         agent: what WELCOME says about the software.
         runtime: gives time; without it no session has timeouts.
         hello_timeout: seconds a link may stay without a session.
@@ -53,7 +57,7 @@ class Router:
         realm_options: RealmOptions | None = None,
         auto_realms: bool = False,
         max_auto_realms: int = 1000,
-        observers: Iterable[RealmObserver] = (),
+        observers: Callable[[str], Iterable[RealmObserver]] = _no_observers,
         agent: str | None = None,
         runtime: Runtime | None = None,
         hello_timeout: float = 5.0,
@@ -67,7 +71,7 @@ class Router:
         self.realm_options = realm_options if realm_options is not None else RealmOptions()
         self.auto_realms = auto_realms
         self.max_auto_realms = max_auto_realms
-        self.observers = list(observers)
+        self._observers = observers
         self.agent = agent if agent is not None else f"autobahn-asyncio/{__version__}"
         self.runtime = runtime
         self.hello_timeout = hello_timeout
@@ -83,6 +87,7 @@ class Router:
         self.closing: str | None = None  # the reason, once shutdown was asked for
         self.on_link_gone: Callable[[], None] = _nothing
         self.refusals: Counter[str] = Counter()  # of HELLO, by the reason of ABORT
+        self.past: Counter[str] = Counter()  # what has happened in realms made on demand that are gone
         self._on_demand: dict[str, Realm] = {}  # realms made when a client asked; the longest without a session first
         self._goodbyes: dict[RouterSession, Any] = {}  # timers of a spread shutdown
         for name in realms or ():
@@ -99,7 +104,7 @@ class Router:
             raise ValueError(f"expected a URI as the name of a realm, got {name!r}")
         if name not in self.realms:
             realm = self.realms[name] = Realm(name, self.ids, options or self.realm_options, self.runtime)
-            realm.observers += self.observers
+            realm.observers += self._observers(name)
             if self.permissions is not None:
                 realm.authorize = partial(self.permissions.allows, name)
         self._on_demand.pop(name, None)
@@ -108,9 +113,14 @@ class Router:
     def remove_realm(self, name: str, reason: str = CLOSE_REALM) -> None:
         """There is no realm ``name`` any more; its sessions have GOODBYE with ``reason``. KeyError: there was none."""
         realm = self.realms.pop(name)
-        self._on_demand.pop(name, None)
+        if self._on_demand.pop(name, None) is not None:
+            self.past.update(realm.totals())
         for session in list(realm.sessions.values()):
             session.close(reason, "the realm is closed")
+
+    def is_on_demand(self, name: str) -> bool:
+        """Whether the realm ``name`` was made when a client asked for it."""
+        return name in self._on_demand
 
     def has_realm(self, name: str) -> bool:
         """Whether `find_realm` will find the realm ``name``, or make it."""
@@ -138,6 +148,7 @@ class Router:
         del self._on_demand[realm.name]
         if realm.is_empty() and not len(realm.broker.retention) and not realm.options.history:
             del self.realms[realm.name]
+            self.past.update(realm.totals())
         else:
             self._on_demand[realm.name] = realm  # the last one to make room
 
@@ -159,11 +170,16 @@ class Router:
 
     def set_auth(self, auth: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> None:
         """Clients that join from now on are judged by ``auth``; sessions stay."""
+        self.auth = self.new_auth(auth, options)
+
+    def new_auth(self, auth: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Authentication:
+        """What can become `auth`: it counts failures on, and knows the cookies of the present one."""
         before = self.auth
         same = {} if before is None else {"mock_secret": before.mock_secret, "cookies": before.cookies}
-        self.auth = Authentication(auth, self, **{**same, **(options or {})})
+        made = Authentication(auth, self, **{**same, **(options or {})})
         if before is not None:
-            self.auth.inherit(before)
+            made.inherit(before)
+        return made
 
     def set_permissions(self, config: Mapping[str, Any]) -> None:
         """What the roles may do counts for all sessions from now on.

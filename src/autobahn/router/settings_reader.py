@@ -233,10 +233,10 @@ def keys_of(cls: type) -> dict[str, Key]:
     return keys
 
 
-def _arms(kind: Any) -> list[Any]:
+def alternatives(kind: Any) -> list[Any]:
     """The alternatives that ``kind`` allows; there is no null in TOML."""
     if get_origin(kind) in {Union, types.UnionType}:
-        return [arm for each in get_args(kind) if each is not type(None) for arm in _arms(each)]
+        return [arm for each in get_args(kind) if each is not type(None) for arm in alternatives(each)]
     return [kind]
 
 
@@ -248,7 +248,7 @@ def _chosen(kind: Any, data: Any) -> tuple[Any, list[Any]]:
             kind, *more = get_args(kind)
             notes += more
             continue
-        arms = _arms(kind)
+        arms = alternatives(kind)
         if len(arms) == 1 and arms[0] is kind:
             return (kind if _fits(kind, data) else None), notes
         kind = next((arm for arm in arms if _fits(arm, data)), None)
@@ -260,7 +260,7 @@ def _fits(kind: Any, data: Any) -> bool:
     """Whether ``data`` has the shape of ``kind``."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    arms = _arms(kind)
+    arms = alternatives(kind)
     if len(arms) > 1:
         return any(_fits(arm, data) for arm in arms)
     (kind,) = arms
@@ -281,7 +281,7 @@ def described(kind: Any) -> str:
     """``kind`` in words."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
-    arms = _arms(kind)
+    arms = alternatives(kind)
     if len(arms) > 1:
         return " or ".join(dict.fromkeys(described(arm) for arm in arms))
     (kind,) = arms

@@ -10,12 +10,12 @@ class MissingExtra(RuntimeError, ImportError):
     """An optional package is needed and not installed."""
 
 
-def optional(module: str, package: str, purpose: str) -> Any:
+def optional(module: str, package: str, purpose: str, extra: str = "auth") -> Any:
     """The module ``module``; `MissingExtra` says which package ``purpose`` needs and how to get it."""
     try:
         return importlib.import_module(module)
     except ImportError as exc:
         raise MissingExtra(
             f'expected the package {package} for {purpose}, got none; install it with: pip install "{package}" '
-            'or pip install "autobahn-asyncio[auth]"'
+            f'or pip install "autobahn-asyncio[{extra}]"'
         ) from exc

@@ -20,6 +20,12 @@ from autobahn.websocket.extensions import Extensions
 Accept = Callable[[Any], Any]
 
 
+def accept_deflate(offers: Sequence[Any]) -> PerMessageDeflateOfferAccept | None:
+    """A `perMessageCompressionAccept` of servers: the client's first offer of permessage-deflate, as it is."""
+    offer = next((offer for offer in offers if isinstance(offer, PerMessageDeflateOffer)), None)
+    return None if offer is None else PerMessageDeflateOfferAccept(offer)
+
+
 def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageDeflate, str] | None:
     """What the server takes of the client's extensions, and the text of its answer; `None`: no compression.
 
