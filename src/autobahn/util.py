@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import Any, TypeVar
 
 __all__ = (
@@ -39,6 +39,7 @@ __all__ = (
 )
 
 _T = TypeVar("_T")
+_random = SystemRandom()  # the system's CSPRNG; what `secrets` stands for, without what it imports
 _MAX_ID = 2**53
 _NEWID_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -151,7 +152,7 @@ def _duration(seconds: float) -> str:
 
 def rid() -> int:
     """A random WAMP id of the global scope, 1 to 2**53, from the system's CSPRNG."""
-    return secrets.randbelow(_MAX_ID) + 1
+    return _random.randrange(_MAX_ID) + 1
 
 
 def id() -> int:
@@ -161,7 +162,7 @@ def id() -> int:
 
 def newid(length: int = 16) -> str:
     """A random text of ``length`` letters, digits, ``-`` and ``_``."""
-    return "".join(secrets.choice(_NEWID_CHARS) for _ in range(length))
+    return "".join(_random.choice(_NEWID_CHARS) for _ in range(length))
 
 
 class IdGenerator:
@@ -191,7 +192,7 @@ def generate_token(
 ) -> str:
     """A random token like ``QLMH-N5Q6``: groups of ``chars`` joined by ``sep``."""
     alphabet = chars or DEFAULT_TOKEN_CHARS
-    groups = ("".join(secrets.choice(alphabet) for _ in range(chars_per_group)) for _ in range(char_groups))
+    groups = ("".join(_random.choice(alphabet) for _ in range(chars_per_group)) for _ in range(char_groups))
     token = ("-" if sep is None else sep).join(groups)
     return token.lower() if lower_case else token
 

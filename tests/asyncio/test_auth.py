@@ -15,9 +15,9 @@ from autobahn.asyncio.wamp import ApplicationSession, Session
 from autobahn.asyncio.websocket import WampWebSocketServerFactory
 from autobahn.wamp import ApplicationError, ComponentConfig
 from autobahn.wamp.auth import create_authenticator
-from autobahn.wamp.auth.refusal import REFUSALS, is_refusal
 from autobahn.wamp.cryptosign import CryptosignKey
 from autobahn.wamp.exception import TransportLost
+from autobahn.wamp.refusal import REFUSALS, is_refusal
 from autobahn.wamp.scram import CROSSBAR, SPEC, Credential
 
 SEED = bytes(range(32)).hex()

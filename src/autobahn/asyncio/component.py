@@ -15,7 +15,6 @@ from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.asyncio.supervisor import Supervisor
 from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
-from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import require_uri
 from autobahn.websocket.cookies import CookieJar
@@ -31,7 +30,7 @@ class Component:
     ``main(loop, session)`` runs after joining; the component is done when it returns. Without it the component runs
     until its session leaves or `stop` is called. A lost connection, an unreachable router or a refused session is
     retried as the transport's retry settings say, unless ``is_fatal(exception)`` returns True or the router has refused
-    our credentials (`autobahn.wamp.auth.refusal`). A server that asks for patience (HTTP ``Retry-After``, close codes
+    our credentials (`autobahn.wamp.refusal`). A server that asks for patience (HTTP ``Retry-After``, close codes
     1012 and 1013) gets it, up to ``max_retry_delay``.
 
     What ``@component.register`` and ``@component.subscribe`` declare stands again after each join, with the same
@@ -261,6 +260,10 @@ class Component:
             description.cookies = jar
 
     def _make_authenticators(self) -> list[Any]:
+        if not self._authentication:
+            return []
+        from autobahn.wamp.auth import create_authenticator  # cryptography is for those who use it
+
         return [
             create_authenticator(name, **settings) if isinstance(settings, dict) else settings
             for name, settings in self._authentication.items()

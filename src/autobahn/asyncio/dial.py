@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
 import socket
 import ssl as ssl_module
@@ -135,6 +134,8 @@ def client_context() -> ssl_module.SSLContext:
 async def resolve(host: str, port: int, family: int = 0) -> list[tuple[int, Address]]:
     """The addresses of `host`, families in turn, first the one the system prefers. Raises `socket.gaierror`."""
     with contextlib.suppress(ValueError):
+        import ipaddress  # some of the imports in functions are for programs that start quickly
+
         kind = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         if family in {0, kind} and "%" not in host:  # no thread for what is an address already
             return [(kind, (host, port, 0, 0) if kind == socket.AF_INET6 else (host, port))]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autobahn.asyncio.dial import Dialer, client_context
-from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.refused import handshake_failure
 from autobahn.asyncio.retry import Retry
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
@@ -111,7 +110,7 @@ class TransportDescription:
         serializers = [SERID_TO_SER[name]() for name in self.serializers]
         factory: Any
         if self.type == "rawsocket":
-            factory = WampRawSocketClientFactory(session_factory, serializers[0])
+            factory = _rawsocket_factory(session_factory, serializers[0])
         else:
             headers = await settle(self.headers() if callable(self.headers) else self.headers)
             headers = with_cookies(headers, self.cookies, self.url)
@@ -180,6 +179,12 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
     )
 
 
+def _rawsocket_factory(session_factory: Callable[[], Any], serializer: Any = None) -> Any:
+    from autobahn.asyncio.rawsocket import WampRawSocketClientFactory  # for those who use it
+
+    return WampRawSocketClientFactory(session_factory, serializer)
+
+
 def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> TransportDescription:
     for key in ("headers", "serializers"):
         if item.get(key):
@@ -204,7 +209,7 @@ def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> Transport
         endpoint=endpoint,
         type="rawsocket",
         serializers=(name,),
-        options=_parse_options(where, item.get("options"), WampRawSocketClientFactory(lambda: None)),
+        options=_parse_options(where, item.get("options"), _rawsocket_factory(lambda: None)),
         retry=_parse_retry(where, item),
     )
 

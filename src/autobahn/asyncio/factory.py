@@ -97,7 +97,7 @@ class WebSocketAdapterFactory:
         def __getattr__(self, name: str) -> Any:
             """The protocol options in force, by name."""
             options = self.__dict__.get("options")
-            if options is not None and name in type(options).__dataclass_fields__:
+            if options is not None and name in options.names():
                 return options.value(name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

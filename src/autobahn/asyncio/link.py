@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +66,7 @@ def peer_certificate(transport: Any) -> dict[str, Any] | None:
         ssl_object is None or encoded is None or not (checked := ssl_object.getpeercert())
     ):  # empty for a certificate that nobody has checked
         return None
+    import hashlib
 
     return {
         "sha256": _colons(hashlib.sha256(encoded).hexdigest()),

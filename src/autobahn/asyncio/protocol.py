@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from html import escape
 from typing import Any, ClassVar
 
 from autobahn.asyncio.adapter import WebSocketAdapterProtocol
@@ -68,6 +67,8 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
 
     def sendServerStatus(self, redirectUrl: str | None = None, redirectAfter: int = 0) -> None:
         """Answers the request with a page that tells what this is, and goes on to `redirectUrl` after some seconds."""
+        from html import escape
+
         http.check_field("Location", redirectUrl or "")
         refresh = f'<meta http-equiv="refresh" content="{int(redirectAfter)};URL={escape(redirectUrl or "")}">'
         self.sendHtml(

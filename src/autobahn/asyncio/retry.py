@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from email.utils import parsedate_to_datetime
 
 from autobahn.exception import InvalidStatus
 
@@ -81,6 +80,8 @@ def retry_after(value: str, now: float) -> float:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    from email.utils import parsedate_to_datetime  # heavy: only when asked
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, TypeError, OverflowError):

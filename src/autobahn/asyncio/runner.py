@@ -9,7 +9,6 @@ from typing import Any
 
 from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
-from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
@@ -153,6 +152,8 @@ class ApplicationRunner:
         return self.ssl
 
     def _rawsocket_factory(self, session_factory: Any) -> Any:
+        from autobahn.asyncio.rawsocket import WampRawSocketClientFactory  # for those who use it
+
         return WampRawSocketClientFactory(session_factory, next(iter(self.serializers or ()), None))
 
     def _websocket_factory(self, session_factory: Any) -> Any:

@@ -13,7 +13,7 @@ from autobahn.asyncio.endpoints import TransportDescription
 from autobahn.asyncio.retry import Backoff, hinted_delay
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.exception import ComponentFailed
-from autobahn.wamp.auth.refusal import is_refusal
+from autobahn.wamp.refusal import is_refusal
 
 LASTING = 5.0  # seconds a session must have been joined for its retries to start afresh
 

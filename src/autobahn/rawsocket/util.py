@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
 
 __all__ = ("create_url", "parse_url")
 
@@ -16,6 +15,8 @@ def parse_url(url: str) -> tuple[bool, str, int | str]:
 
     `port` is 80 or 443 when the URL names none. Raises `ValueError`.
     """
+    from urllib.parse import unquote, urlsplit
+
     if not isinstance(url, str):
         raise TypeError(f"expected a URL of type str, got {type(url).__name__}")
     if _URL_CHARACTERS.fullmatch(url) is None:
@@ -45,6 +46,8 @@ def parse_url(url: str) -> tuple[bool, str, int | str]:
 
 def create_url(hostname: str, port: int | str | None = None, isSecure: bool = False) -> str:
     """The RawSocket URL of these parts; with the host name "unix" `port` is the path of a socket."""
+    from urllib.parse import quote
+
     if not isinstance(hostname, str) or not hostname:
         raise TypeError(f"expected hostname as non-empty str, got {hostname!r}")
     if not isinstance(isSecure, bool):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from pprint import pformat
 from typing import Any, ClassVar
 
 from autobahn.wamp._record import Record, expect_type
@@ -124,6 +123,8 @@ class TransportDetails(Record):
         return TransportDetails(**values)
 
     def __str__(self) -> str:
+        from pprint import pformat
+
         return pformat(self.marshal())
 
 
@@ -179,4 +180,6 @@ class SessionDetails(Record):
         return SessionDetails(**values)
 
     def __str__(self) -> str:
+        from pprint import pformat
+
         return pformat(self.marshal())

@@ -11,7 +11,7 @@ bare payload: there ``args`` is that payload (``bytes``, or ``str`` from a peer 
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any, Union
 
 import cbor2
@@ -157,7 +157,7 @@ class CborCodec(RowCodec):
     binary = True
 
     # cbor2.loads ignores what follows the first value. A second value, which nobody can guess, must follow.
-    _END = secrets.token_bytes(12)
+    _END = os.urandom(12)
     _SENTINEL = b"\x4c" + _END
 
     def _is_undefined(self, value: Any) -> bool:

@@ -46,8 +46,8 @@ def declared_endpoints(
     found = []
     cls = type(obj)
     for name in dir(cls):
-        raw = inspect.getattr_static(cls, name)
-        patterns = getattr(raw, "_wampuris", None) or getattr(getattr(raw, "__func__", None), "_wampuris", ())
+        raw: Any = inspect.getattr_static(cls, name)
+        patterns: Any = getattr(raw, "_wampuris", None) or getattr(getattr(raw, "__func__", None), "_wampuris", ())
         for pattern in patterns:
             if pattern.is_endpoint() if target == "procedure" else pattern.is_handler():
                 bound = raw.__get__(obj, cls) if hasattr(raw, "__get__") else types.MethodType(raw, obj)

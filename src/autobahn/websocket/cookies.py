@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from autobahn.websocket.types import HeaderValue
 from autobahn.websocket.util import parse_url
@@ -86,6 +85,8 @@ class CookieJar:
         age = given.get("max-age")
         if age is not None and re.fullmatch(r"-?[0-9]{1,12}", age):
             return self._clock() + int(age) if int(age) > 0 else 0.0
+        from email.utils import parsedate_to_datetime  # heavy: only when asked
+
         try:
             return parsedate_to_datetime(given["expires"]).timestamp()
         except (KeyError, ValueError, TypeError, OverflowError):

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from autobahn.websocket import http
 from autobahn.websocket.errors import HandshakeError
@@ -36,7 +34,9 @@ _STATUS_PAGE = b"""<!DOCTYPE html>
 
 def accept_value(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 4.2.2)."""
-    digest = hashlib.sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
+    from hashlib import sha1  # imports in functions: for programs that start quickly
+
+    digest = sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
@@ -130,6 +130,8 @@ def _check_target(target: str) -> tuple[str, dict[str, list[str]]]:
         path, query = _split_absolute(target)
     if not query:
         return path, {}
+    from urllib.parse import parse_qs
+
     try:
         return path, parse_qs(query, max_num_fields=1000)
     except ValueError:
@@ -138,6 +140,8 @@ def _check_target(target: str) -> tuple[str, dict[str, list[str]]]:
 
 def _split_absolute(target: str) -> tuple[str, str]:
     """Path and query of a target in absolute form (RFC 9112 3.2.2)."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(target)
         if parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc:

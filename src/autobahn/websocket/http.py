@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from autobahn.websocket.errors import HandshakeError
@@ -204,6 +203,8 @@ def build_response(status: int, reason: str | None, headers: Iterable[tuple[str,
 
 def phrase(status: int) -> str:
     """The standard reason phrase of a status, "Error" when there is none."""
+    from http import HTTPStatus
+
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from autobahn.websocket.compress import DEFAULT_LEVEL, PerMessageCompressOffer
@@ -61,7 +62,6 @@ _SECONDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Options of both roles. Sizes are in octets and times in seconds; 0 switches a limit or timer off."""
 
@@ -108,17 +108,43 @@ class Options:
     countTraffic: bool = False
     """Whether `trafficStats` is kept up to date, which costs time with every message."""
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name))
+    # No dataclass: that compiles code for forty fields, three times, in every program that imports us.
+
+    def __init__(self, **values: Any) -> None:
+        """All options as they are above, except for those given."""
+        cls = type(self)
+        names = cls.names()
+        if unknown := values.keys() - names:
+            raise TypeError(f"expected names of protocol options, got {sorted(unknown)[0]!r}")
+        for name, value in values.items():
+            _check(name, value)
+        self.__dict__.update({name: getattr(cls, name) for name in names})
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"expected options to be left as they are (see `updated`), got a new {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        changed = (f"{name}={value!r}" for name, value in vars(self).items() if value != getattr(type(self), name))
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    @classmethod
+    @cache
+    def names(cls) -> frozenset[str]:
+        """Of all options."""
+        return frozenset(name for base in cls.__mro__ for name in inspect.get_annotations(base))
 
     def updated(self: O, changes: dict[str, Any]) -> O:
         """These options with `changes`; `None` leaves an option as it is. Raises `TypeError` or `ValueError`."""
-        names = {field.name for field in fields(self)}
-        if unknown := changes.keys() - names:
+        if unknown := changes.keys() - self.names():
             raise TypeError(f"expected names of protocol options, got {sorted(unknown)[0]!r}")
         wanted = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, **wanted) if wanted else self
+        return type(self)(**{**vars(self), **wanted}) if wanted else self
 
     def value(self, name: str) -> Any:
         """The value in force of an option."""
@@ -130,7 +156,6 @@ class Options:
         return max(MIN_SEND_BUFFER, self.maxMessagePayloadSize) if self.maxSendBuffer is None else self.maxSendBuffer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions(Options):
     """Options of a server. Flash policy files are not served; their two options are accepted and do nothing."""
 
@@ -157,7 +182,6 @@ class ServerOptions(Options):
         return is_for_everybody(self.allowedOrigins) if self.allowNullOrigin is None else self.allowNullOrigin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions(Options):
     """Options of a client. `version` is the number of a protocol draft; 18 is RFC 6455."""
 
@@ -168,8 +192,8 @@ class ClientOptions(Options):
     perMessageCompressionOffers: Sequence[PerMessageCompressOffer] = ()
 
 
-SERVER_OPTION_NAMES = frozenset(field.name for field in fields(ServerOptions))
-CLIENT_OPTION_NAMES = frozenset(field.name for field in fields(ClientOptions))
+SERVER_OPTION_NAMES = ServerOptions.names()
+CLIENT_OPTION_NAMES = ClientOptions.names()
 
 
 def _check(name: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs, unquote
 
 from autobahn.websocket import http
 from autobahn.websocket.types import HeaderValue
@@ -21,6 +20,8 @@ class HttpRequest:
     __slots__ = ("headers", "is_upgrade", "method", "params", "path", "peer", "target")
 
     def __init__(self, request: http.Request, peer: str) -> None:
+        from urllib.parse import parse_qs, unquote
+
         path, _, query = request.target.partition("?")
         self.method = request.method
         self.target = request.target

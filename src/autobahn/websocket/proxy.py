@@ -11,12 +11,10 @@ well, with our own errors, on every loop.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from autobahn.exception import InvalidURI, ProxyError
 from autobahn.websocket import http
@@ -93,6 +91,8 @@ def parse_proxy(proxy: str | Mapping[str, Any] | Proxy) -> Proxy:
         return _proxy_of_dict(proxy)
     if not isinstance(proxy, str):
         raise TypeError(f"expected a proxy as URL or dict with host and port, got {type(proxy).__name__}")
+    from urllib.parse import unquote, urlsplit
+
     text = proxy if "://" in proxy else f"http://{proxy}"
     try:
         if _NOT_PRINTABLE.search(text):  # urlsplit() would drop line ends in silence
@@ -163,6 +163,8 @@ def is_loopback(host: str) -> bool:
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -245,6 +247,8 @@ class Socks4Tunnel(_Replies):
 
     def __init__(self, proxy: Proxy, host: str, port: int) -> None:
         super().__init__()
+        import ipaddress
+
         try:
             address, name = ipaddress.IPv4Address(host).packed, b""
         except ValueError:
@@ -276,6 +280,8 @@ class Socks5Tunnel(_Replies):
 
     def __init__(self, proxy: Proxy, host: str, port: int) -> None:
         super().__init__()
+        import ipaddress
+
         try:
             packed = ipaddress.ip_address(host).packed
             address = (b"\1" if len(packed) == 4 else b"\4") + packed

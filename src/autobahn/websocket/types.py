@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pprint import pformat
 from typing import Any, Final, Union
 
 __all__ = (
@@ -31,6 +30,8 @@ class _Record:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __str__(self) -> str:
+        from pprint import pformat
+
         return pformat(self.__json__())
 
     __repr__ = __str__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 __all__ = ("create_url", "parse_url")
 
@@ -20,6 +19,8 @@ def parse_url(url: str) -> tuple[bool, str, int | str, str, str, dict[str, list[
     `path` is percent-decoded; `params` holds lists of query values by name. `ws://unix:/path/of/socket` gives the host
     "unix" and the path of the socket in place of the port. Raises `ValueError`.
     """
+    from urllib.parse import parse_qs, unquote, urlsplit
+
     if not isinstance(url, str):
         raise TypeError(f"expected a URL of type str, got {type(url).__name__}")
     if _URL_CHARACTERS.fullmatch(url) is None:
@@ -51,6 +52,8 @@ def parse_url(url: str) -> tuple[bool, str, int | str, str, str, dict[str, list[
 
 
 def _socket_path(url: str, path: str) -> str:
+    from urllib.parse import unquote
+
     if not path.startswith("/"):
         raise ValueError(f"expected ws://unix:/path/of/socket, got {url!r}")
     return unquote(path)
@@ -67,6 +70,8 @@ def create_url(
 
     With the host name "unix" `port` is the path of a Unix socket.
     """
+    from urllib.parse import quote, urlencode
+
     if not isinstance(hostname, str) or not hostname:
         raise TypeError(f"expected hostname as non-empty str, got {hostname!r}")
     scheme = "wss" if isSecure else "ws"

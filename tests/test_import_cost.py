@@ -1,0 +1,44 @@
+"""What an import brings along: a program pays for what it uses. Times are noise in a test; modules are not."""
+
+import subprocess
+import sys
+
+import pytest
+
+NEEDLESS = {
+    # of the standard library; asyncio itself brings ssl, socket and subprocess
+    "calendar", "email.utils", "hashlib", "hmac", "html", "http", "http.client", "ipaddress", "pathlib", "pprint",
+    "secrets", "stringprep", "tempfile", "tomllib", "unittest", "urllib.parse", "urllib.request", "zoneinfo",
+    # of others
+    "argon2", "bjdata", "cryptography", "nacl", "nats", "prometheus_client", "rich", "txaio", "uvloop",
+    # our own, for those who use them
+    "autobahn.asyncio.connect", "autobahn.asyncio.rawsocket", "autobahn.asyncio.router", "autobahn.asyncio.serve",
+    "autobahn.asyncio.stream", "autobahn.cli", "autobahn.router", "autobahn.wamp.auth", "autobahn.wamp.cryptobox",
+    "autobahn.wamp.cryptosign", "autobahn.wamp.scram",
+}  # fmt: skip
+
+
+def brought_along(module, known="asyncio"):
+    """The modules that ``import module`` adds to those of ``import known``."""
+    code = f"import sys, {known}; before = set(sys.modules); import {module}; print(*set(sys.modules) - before)"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return set(output.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["autobahn.asyncio.component", "autobahn.asyncio.wamp", "autobahn.asyncio.websocket"]
+)
+def test_the_documented_modules_bring_nothing_that_not_everybody_needs(module):
+    found = brought_along(module)
+    assert module in found
+    assert found & NEEDLESS == set()
+
+
+def test_the_package_alone_brings_nothing():
+    assert brought_along("autobahn", known="typing") <= {"autobahn", "__future__"}
+
+
+def test_wamp_alone_brings_no_asyncio():
+    found = brought_along("autobahn.wamp", known="typing")
+    assert "autobahn.wamp.exception" in found
+    assert {"asyncio", "ssl", "socket"} & found == set()
