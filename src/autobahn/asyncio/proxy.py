@@ -73,6 +73,8 @@ async def start_tls(
 ) -> asyncio.Transport:
     """TLS on top of `transport`, which may be TLS already. Raises `ssl.SSLError` or `OSError`."""
     loop = asyncio.get_running_loop()
+    if transport.is_closing():
+        raise ConnectionResetError("the connection was lost before the TLS handshake")
     try:
         secured = await loop.start_tls(transport, transport.get_protocol(), context, server_hostname=name)
     except TypeError as exc:  # CPython 3.11.7 stumbles over the error of a handshake within TLS
