@@ -105,7 +105,7 @@ async def test_T_PCI_4_late_chunks_of_an_answered_stream_are_dropped():
     for number in range(2, MAX_ENDED_STREAMS + 10):
         transport.play(m.Invocation(number, 11, dict(OPEN), [1]))
     await settle()
-    assert len(session._callee._servant._ended_streams) == MAX_ENDED_STREAMS
+    assert len(session._callee._servant.ended_streams) == MAX_ENDED_STREAMS
     await ended(transport)
 
 

@@ -340,7 +340,7 @@ class World:
         session = self.session
         assert len(session._requests) == 0
         assert not session._caller._unsent and not session._caller._finishing
-        assert not session._callee._servant._serving and not session._callee._servant._ended_streams
+        assert not session._callee._servant._serving and not session._callee._servant.ended_streams
 
     async def run(self, steps):
         await self.join()

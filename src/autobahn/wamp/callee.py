@@ -116,7 +116,7 @@ class Callee:
         if service is None:
             raise ProtocolError(f"expected an invocation of a registration held here, got one of {msg.registration}")
         servant = self._servant
-        if not service.is_plain or msg.details or servant.has_ended_streams:
+        if not service.is_plain or msg.details or servant.ended_streams:
             servant.invoke(msg, service)
             return
         try:

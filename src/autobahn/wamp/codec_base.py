@@ -235,7 +235,8 @@ class RowCodec(Codec):
         except Exception as exc:
             refusal = exc if isinstance(exc, msgspec.ValidationError) else _not_a_message(row)
             msg = self._from_row(row, refusal)
-        return self.judged(msg)
+        options = OPTIONS_OF[msg.code](msg)  # as in `judged`: on the path of every message
+        return self._judge(msg, options) if options or msg.code <= 2 else msg
 
     def decode_raw(self, data: bytes) -> Message:
         return self.decode(data)

@@ -101,17 +101,12 @@ class Servant:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._serving: dict[int, Serving] = {}
-        self._ended_streams: dict[int, None] = {}
-
-    @property
-    def has_ended_streams(self) -> bool:
-        """Whether chunks may come for which nobody waits."""
-        return bool(self._ended_streams)
+        self.ended_streams: dict[int, None] = {}  # invocations of which chunks may come for which nobody waits
 
     def reset(self) -> None:
         """The session ended: whatever runs is cancelled, and nothing of it is answered."""
         serving, self._serving = self._serving, {}
-        self._ended_streams = {}
+        self.ended_streams = {}
         for one in serving.values():
             one.is_over = True
             if one.timer is not None:
@@ -127,9 +122,9 @@ class Servant:
     def invoke(self, msg: message.Invocation, service: Service) -> None:
         """An invocation that is more than arguments for a plain function."""
         is_open = bool(msg.details.get("progress"))
-        if msg.request in self._ended_streams:  # answered before
+        if msg.request in self.ended_streams:  # answered before
             if not is_open:
-                del self._ended_streams[msg.request]
+                del self.ended_streams[msg.request]
             return
         if (type(msg.args) is not list or "ppt_scheme" in msg.details) and not self._open_payload(msg, service):
             return
@@ -273,9 +268,9 @@ class Servant:
         return True
 
     def _note_ended(self, request: int) -> None:
-        self._ended_streams[request] = None
-        if len(self._ended_streams) > MAX_ENDED_STREAMS:
-            del self._ended_streams[next(iter(self._ended_streams))]
+        self.ended_streams[request] = None
+        if len(self.ended_streams) > MAX_ENDED_STREAMS:
+            del self.ended_streams[next(iter(self.ended_streams))]
 
     def _release(self, serving: Serving) -> None:
         """The place of ``serving`` is for the invocation that waits longest."""
