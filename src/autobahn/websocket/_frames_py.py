@@ -15,6 +15,8 @@ _Buffer = bytes | bytearray | memoryview
 _INFLATE_STEP = 16384  # octets inflated at a time: what a bomb can allocate beyond the limit
 _SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object each
 _LANES = 1024  # octets from which on masking lane by lane is faster
+_SLICE = 65536
+_LARGE = 131072  # octets that are not copied into one piece only to save a system call
 _KEY_BATCH = 1024
 _KEY_REPEATS = 32  # enough for the longest control or small frame
 
@@ -157,25 +159,34 @@ class Reader:
             raise RuntimeError("expected feed() outside of callbacks, got a call from within one")
         if self._stopped:
             return
-        if type(data) is not bytes:
-            view = memoryview(data)
-            data = bytes(view) if self._remaining < _LANES or not view.c_contiguous else view.cast("B")
+        if type(data) is not bytes and len(view := memoryview(data)) <= _SLICE:
+            data = bytes(view)
         self._working = True
         try:
-            if type(data) is not bytes:  # the middle of a large frame: without another copy
-                used = self._payload(data, 0, len(data))
-                data = bytes(data[used:])
-            elif self._tail:
-                data = self._tail + data
-                self._tail = b""
-            self._parse(data)
+            if type(data) is bytes:
+                self._parse(data)
+            else:
+                self._parse_slices(view.cast("B") if view.c_contiguous else memoryview(bytes(view)))
         except BaseException:
             self.stop()
             raise
         finally:
             self._working = False
 
+    def _parse_slices(self, data: memoryview) -> None:
+        """Parse many octets without copying all of them; octets are compared and cut faster as `bytes`."""
+        pos, end = 0, len(data)
+        while pos < end and not self._stopped:
+            if self._remaining >= _LANES:
+                pos = self._payload(data, pos, end)
+            else:
+                self._parse(bytes(data[pos : pos + _SLICE]))
+                pos += _SLICE
+
     def _parse(self, data: bytes) -> None:
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
         pos, end = 0, len(data)
         while not self._stopped:
             if self._remaining:
@@ -604,10 +615,24 @@ class Writer:
         self._parts = []
         return b"".join(parts)
 
-    def flush(self, write: Callable[[bytes], object]) -> None:
+    def flush(self, write: Callable[[bytes | bytearray], object]) -> None:
         """Hand all octets waiting to `write` (bytes, or a view that is valid as long as it is referenced)."""
-        if self.size:
-            write(self.take())
+        if self.size < _LARGE:
+            if self.size:
+                write(self.take())
+            return
+        if self._out:
+            self._append_large(b"")
+        parts, self._parts, self.size = self._parts, [], 0
+        gathered: list[bytes | bytearray] = []
+        waiting = 0
+        for part in parts:  # small parts in one piece; a system call costs less than a copy of many octets
+            if gathered and (len(part) >= 2 * _LARGE or waiting >= _LARGE):
+                write(b"".join(gathered) if len(gathered) > 1 else gathered[0])
+                gathered, waiting = [], 0
+            gathered.append(part)
+            waiting += len(part)
+        write(b"".join(gathered) if len(gathered) > 1 else gathered[0])
 
     def _append_large(self, data: bytes | bytearray) -> None:
         out = self._out
