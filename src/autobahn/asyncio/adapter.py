@@ -13,7 +13,7 @@ from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.observing import Meter, Observers, observed
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
 from autobahn.asyncio.timers import timers_of
-from autobahn.asyncio.transport import Outbox, Tasks, peer_string, shared_read_buffer
+from autobahn.asyncio.transport import Outbox, Tasks, gather_segments, peer_string, shared_read_buffer
 from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
 from autobahn.websocket.errors import FrameError
@@ -78,6 +78,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         )
         if options.countTraffic:
             self._ws_meter = Meter(self, self.trafficStats)
+        if not options.tcpNoDelay:
+            gather_segments(transport)
         self._ws_start()
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -286,3 +286,10 @@ def peer_string(transport: asyncio.BaseTransport) -> str:
         path = address or transport.get_extra_info("sockname") or ""
         return f"unix:{path.decode(errors='replace') if isinstance(path, bytes) else path}"
     return "unknown"
+
+
+def gather_segments(transport: asyncio.BaseTransport) -> None:
+    """Small writes wait for the peer's acknowledgement (Nagle), which event loops switch off for TCP."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, False)
