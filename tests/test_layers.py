@@ -14,10 +14,11 @@ ALLOWED = {
     "router": {"router", "wamp"} | BASE,
     "asyncio": {"asyncio", "router", "wamp", "websocket", "rawsocket"} | BASE,
     "cli": {"cli", "asyncio", "router", "wamp"} | BASE,
+    "sync": {"asyncio", "wamp"} | BASE,  # the shell for programs without a loop
     **{name: BASE for name in BASE},
 }
 IO_MODULES = {"asyncio", "socket", "ssl", "selectors", "threading"}
-IO_LAYERS = {"asyncio", "cli"}
+IO_LAYERS = {"asyncio", "cli", "sync"}
 # Documented names of the asyncio layer at their old place: part of that layer, and for programs only.
 FACADES = {"wamp/protocol.py", "wamp/component.py", "wamp/websocket.py"}
 FILES = sorted(SRC.rglob("*.py"))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autobahn import sync as sync
     from autobahn.asyncio.connect import connect as connect
     from autobahn.asyncio.serve import serve as serve
     from autobahn.asyncio.stream import WebSocket as WebSocket
@@ -21,13 +22,15 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     """The plain API, imported when it is first used (PEP 562): `import autobahn` stays light."""
-    if name not in _LAZY:
+    if name not in _LAZY and name != "sync":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "sync":
+        return import_module("autobahn.sync")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "sync"})

@@ -57,13 +57,13 @@ class Joining:
 
 async def close_session(session: Session, exc: BaseException | None) -> None:
     """The session said GOODBYE, the connection is closed, and no callback runs any more."""
-    channel = session.transport.channel if session.transport is not None else None
+    transport = session.transport
     try:
         session.leave()
         await session.wait_disconnected()
     except BaseException:
-        if channel is not None:
-            channel.dropConnection(abort=True)
+        if transport is not None:
+            transport.abort()
         raise
     finally:
         await _settled(session)
