@@ -9,6 +9,8 @@ from autobahn.wamp.receivers import Mailbox
 from autobahn.wamp.request import Subscription
 from autobahn.wamp.types import Event
 
+__all__ = ("EventStream",)
+
 
 class EventStream:
     """The events of a topic, looped over; `Event` by `Event`, in the order of their arrival.

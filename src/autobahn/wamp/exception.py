@@ -19,6 +19,7 @@ __all__ = (
     "ProtocolError",
     "SerializationError",
     "SessionNotReady",
+    "StreamOverflow",
     "TransportLost",
     "TypeCheckError",
 )

@@ -240,6 +240,14 @@ class ISession(abc.ABC):
         """The exception class stands for the error URI on this session."""
 
     @abc.abstractmethod
+    def set_payload_codec(self, payload_codec: IPayloadCodec | None) -> None:
+        """Application payload is encrypted and decrypted by this; by nobody, if None."""
+
+    @abc.abstractmethod
+    def get_payload_codec(self) -> IPayloadCodec | None:
+        """What encrypts and decrypts application payload, or None."""
+
+    @abc.abstractmethod
     def call(self, procedure: str, *args: Any, **kwargs: Any) -> Any:
         """A future of the result."""
 
