@@ -461,6 +461,18 @@ async def test_T_SHR_1_T_SHR_2_T_SHR_3_shared_registrations(invoke, expected):
             await caller.register(print, "com.a", RegisterOptions(invoke="random"))
 
 
+async def test_T_SHR_8_one_registration_and_one_more_callee_each():
+    async with world(count=4) as (_, watcher, *callees):
+        seen = []
+        await watcher.subscribe(lambda session, _: seen.append(("create", session)), "wamp.registration.on_create")
+        await watcher.subscribe(lambda session, _: seen.append(("register", session)), "wamp.registration.on_register")
+        for callee in callees:
+            await callee.register(print, "com.a", RegisterOptions(invoke="roundrobin"))
+        assert await watcher.call("wamp.registration.lookup", "com.a") is not None  # behind all the events
+        first, *others = [callee.session_id for callee in callees]
+        assert seen == [("create", first), ("register", first), *(("register", other) for other in others)]
+
+
 async def test_T_SHD_1_calls_with_one_key_go_to_one_callee():
     async with world(count=4) as (_, caller, *callees):
         for number, callee in enumerate(callees):

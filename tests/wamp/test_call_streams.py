@@ -450,7 +450,7 @@ async def test_a_chunk_that_cannot_be_sent_ends_the_call():
     await settle()
 
 
-async def test_T_PCI_2_a_router_that_has_not_announced_streams_gets_none():
+async def test_T_PCI_2_T_FEAT_2_a_router_that_has_not_announced_streams_gets_none():
     session, transport = await joined()
     ended = []
     chunks = numbers(1, ended=ended)

@@ -33,7 +33,7 @@ async def test_T_CAN_a_cancelled_await_sends_cancel_with_its_mode(mode):
     [BASIC, {"broker": {}, "dealer": None}, {"dealer": {"features": None}}, {"dealer": {"features": {}}}],
     ids=["basic", "none", "features-none", "features-empty"],
 )
-async def test_T_CAN_nothing_is_sent_to_a_router_that_cannot_cancel(roles):
+async def test_T_FEAT_2_no_cancel_is_sent_to_a_router_that_has_not_announced_it(roles):
     session, transport = await joined(roles=roles)
     future = session.call("com.a", options=CallOptions(cancel_mode="kill"))
     slow = session.call("com.a", options=CallOptions(timeout=0.001))
