@@ -13,6 +13,7 @@ from autobahn.wamp.message import BY_CODE, RAW, Message
 from autobahn.wamp.options import DICT_FIELD, OPTIONS_OF, integral, repair, require, validate
 
 MAX_DEPTH = values.MAX_DEPTH
+_FLAT = frozenset({int, float, bool, type(None), str, bytes})
 _INTEGERS = {
     code: [
         i
@@ -200,7 +201,7 @@ class TypedCodec(Codec):
         """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
         args = None if msg.args is None else self._list.decode(msg.args)
         kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
-        if len(data) > MAX_DEPTH and self._may_be_deep(data):
+        if len(data) > MAX_DEPTH and not _is_flat(args, kwargs) and self._may_be_deep(data):
             refuse_depth(args, kwargs)
         if self._escape is not None and data.find(self._escape) >= 0:
             self._check_hidden([args, kwargs])
@@ -246,6 +247,11 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, dict):
         return list(value.items())
     return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
+
+
+def _is_flat(args: Any, kwargs: Any) -> bool:
+    """Whether the payload is a few values without anything in them: cheaper to see than to search its octets."""
+    return not kwargs and (not args or (len(args) < 16 and _FLAT.issuperset(map(type, args))))
 
 
 def refuse_depth(*contents: Any) -> None:
