@@ -255,6 +255,54 @@ async def test_T_PV_client_answers_a_violation_with_abort(bad):
     assert not transport.open
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [m.Challenge("ticket", {}), m.Yield(1, {}), m.Call(1, {}, "com.a"), m.Authenticate("x", {}), m.Cancel(1, {})],
+    ids=lambda msg: type(msg).__name__,
+)
+async def test_T_PV_1_what_a_router_never_sends_to_a_joined_session(bad):
+    session, transport = await joined()
+    transport.play(bad)
+    await settle()
+    assert [row[0::2] for row in transport.take()] == [[3, "wamp.error.protocol_violation"]] and not transport.open
+    assert session.trace[1:] == [("leave", "wamp.error.protocol_violation"), ("disconnect",)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [m.Goodbye({}, "wamp.close.normal"), m.Error(48, 1, {}, "com.e"), m.Subscribed(1, 1), m.Unsubscribed(1),
+     m.Published(1, 1), m.Registered(1, 1), m.Unregistered(1), m.Invocation(1, 1, {}), m.Interrupt(1, {}),
+     m.Event(1, 1, {})],
+    ids=lambda msg: type(msg).__name__,
+)  # fmt: skip
+async def test_T_PV_3_before_welcome_only_the_answers_to_hello_may_come(bad):
+    session = RecordingSession()
+    transport = await opened(session)
+    transport.take()
+    transport.play(bad)
+    await settle()
+    assert [row[0::2] for row in transport.take()] == [[3, "wamp.error.protocol_violation"]] and not transport.open
+    assert session.trace == [("leave", "wamp.error.protocol_violation"), ("disconnect",)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [m.Error(68, 1, {}, "com.e"), m.Error(16, 1, {}, "com.e"), m.Error(49, 1, {}, "com.e"), m.Subscribed(1, 5),
+     m.Registered(1, 5), m.Published(1, 5), m.Unregistered(1), m.Unsubscribed(1), m.Result(2, {"progress": True})],
+    ids=str,
+)  # fmt: skip
+async def test_T_PV_4_T_PV_9_an_answer_to_another_kind_of_request(bad):
+    """The call fails with the session, and the router learns why."""
+    session, transport = await joined()
+    future = session.call("com.a")
+    transport.take()
+    transport.play(bad)
+    await settle()
+    assert [row[0::2] for row in transport.take()] == [[3, "wamp.error.protocol_violation"]] and not transport.open
+    with pytest.raises(ApplicationError, match="protocol_violation"):
+        await future
+
+
 async def test_T_PV_result_before_welcome_is_a_violation():
     session = RecordingSession()
     transport = await opened(session)
