@@ -304,6 +304,10 @@ class ClientSession:
     ) -> Any:
         """Register ``endpoint`` under ``procedure``; returns a future of `Registration` (of a list for objects).
 
+        An endpoint is a plain function, which runs at once and in place; an ``async`` one; or a generator of either
+        kind, each ``yield`` of which is a progressive result (`autobahn.wamp.serving`). With ``options``
+        (`RegisterOptions`) it may block, take a stream of arguments, or have a limit for what runs at a time.
+
         ``check_types``: True checks arguments against annotations by isinstance, "convert" converts and validates
         arguments and results (see `autobahn.wamp.typed`).
         """
