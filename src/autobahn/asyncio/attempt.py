@@ -35,7 +35,7 @@ class Client(Protocol):
     def main(self) -> Callable[..., Any] | None: ...
     def is_fatal(self, exc: BaseException) -> bool: ...
     def make_session(self, runtime: AsyncioRuntime) -> Any: ...
-    async def fire(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool: ...
+    async def announce(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool: ...
 
 
 class Attempt:
@@ -84,6 +84,11 @@ class Attempt:
         """The code of the server's close frame; None without one."""
         code: int | None = getattr(self._protocol, "remoteCloseCode", None)
         return code
+
+    @property
+    def protocol(self) -> Any:
+        """The open connection; None before there was one."""
+        return self._protocol
 
     def owns(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether ``task`` runs user code of this session: it cannot wait for the end of the attempt."""
@@ -204,7 +209,7 @@ class Attempt:
     # ---- what the session tells ------------------------------------------------------------------------------
 
     async def _on_connect(self, session: Any, transport: Any) -> None:
-        await self._client.fire("connect", session, session, transport)
+        await self._client.announce("connect", session, session, transport)
 
     async def _on_join(self, session: Any, details: Any) -> None:
         self._joined_at = self._loop.time()
@@ -221,7 +226,7 @@ class Attempt:
         self._phase = "joined"
         if self._client.main is not None:
             self._main_task = self._loop.create_task(self._run_main(session), name="autobahn component main")
-        if not await self._client.fire("join", session, session, details):
+        if not await self._client.announce("join", session, session, details):
             raise asyncio.CancelledError  # it has been reported; "ready" does not fire
 
     async def _run_main(self, session: Any) -> None:
@@ -239,10 +244,10 @@ class Attempt:
             self._end(True)
 
     async def _on_ready(self, session: Any) -> None:
-        await self._client.fire("ready", session, session)
+        await self._client.announce("ready", session, session)
 
     async def _on_leave(self, session: Any, details: CloseDetails) -> None:
-        await self._client.fire("leave", session, session, details)
+        await self._client.announce("leave", session, session, details)
         self._left.set()
         if details.reason in CLEAN_REASONS:
             self._end(True)
@@ -250,7 +255,7 @@ class Attempt:
             self._fail(ApplicationError(details.reason or "", details.message))
 
     async def _on_disconnect(self, session: Any, was_clean: bool) -> None:
-        await self._client.fire("disconnect", session, session, was_clean=was_clean)
+        await self._client.announce("disconnect", session, session, was_clean=was_clean)
         self._disconnected.set()
         protocol = self._protocol
         self._end(was_clean and protocol is not None and bool(protocol.closedByMe))

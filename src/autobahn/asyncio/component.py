@@ -226,7 +226,13 @@ class Component:
             session.add_authenticator(authenticator)
         return session
 
-    async def fire(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool:
+    async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
+        """Run all listeners of ``event`` together, as if it had happened; True when none failed."""
+        if event not in self._listeners:
+            raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}")
+        return await self.announce(event, None, *args, **kwargs)
+
+    async def announce(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together; an error of one is reported once. True when none failed."""
         listeners = self._listeners[event]
         if not listeners:

@@ -55,7 +55,7 @@ class Supervisor:
     async def run(self) -> None:
         """Returns after an orderly end or `stop`. Raises `ComponentFailed` when no transport is left to try."""
         try:
-            await self._grant(self._client.fire("start", None, self._loop, self._client))
+            await self._grant(self._client.announce("start", None, self._loop, self._client))
             while not self.stopping.done():
                 if not self._candidates:
                     raise ComponentFailed(list(self._failures.items()))
@@ -88,7 +88,7 @@ class Supervisor:
             "connection to {url} failed ({phase}): {kind}: {error}",
             url=url, phase=attempt.phase, kind=type(failure).__name__, error=failure,
         )  # fmt: skip
-        await self._grant(self._client.fire("connectfailure", None, self._client, failure))
+        await self._grant(self._client.announce("connectfailure", None, self._client, failure))
         self._candidates.remove(candidate)
         if not attempt.was_joined and is_refusal(failure):
             return  # the same credentials will not do better next time

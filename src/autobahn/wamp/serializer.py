@@ -173,9 +173,9 @@ class Serializer(ISerializer):
         """Whether ``codec`` does what this class does, that is to say, no subclass of a program does something else."""
         return cls.serialize is Serializer.serialize and cls.unserialize is Serializer.unserialize
 
-    def serialize(self, message: Message) -> tuple[bytes, bool]:
-        """The octets of ``message``, and whether they are not text; raises ``SerializationError``."""
-        data = self.codec.encode(message)
+    def serialize(self, msg: Message) -> tuple[bytes, bool]:
+        """The octets of ``msg``, and whether they are not text; raises ``SerializationError``."""
+        data = self.codec.encode(msg)
         if self.batched:
             data = self.batch(data)
         self._count("serialized", 1, len(data))
