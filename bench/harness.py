@@ -34,6 +34,7 @@ PACKAGES = {
     "autobahn": ["autobahn[serialization]", "numpy<2", "uvloop"],
     "crossbar": ["crossbar"],
     "xconn": ["xconn", "uvloop"],
+    "backends": ["isal", "zlib-ng", "msgspec", "cbor2"],  # ours with other implementations of deflate
 }
 OPEN_LIMIT = 60.0
 LOAD_CORE, SERVER_CORE = 1, 0
@@ -113,13 +114,13 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def resident(pids: list[int]) -> int:
-    """Octets of memory that are proportionally theirs (PSS), all processes together."""
+def resident(pids: list[int], kind: str = "Pss") -> int:
+    """Octets of memory of all these processes: proportionally theirs, or resident in each of them (`Rss`)."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
             lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+            total += sum(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) * 1024
     return total
 
 

@@ -124,12 +124,13 @@ class Work(msgspec.Struct):
     number: int = 1
     size: int = 0  # octets of the payload; 0: one small integer
     patterns: int = 0  # pattern subscriptions of another session, none of which matches
+    is_quick: bool = True  # part of a first impression
 
 
 WORKS = [
     Work("routed call, json, WebSocket, 64 in flight", "≤ 8 µs (pure ≤ 15)"),
-    Work("routed call, msgpack, WebSocket, 64 in flight", "", serializer="msgpack"),
-    Work("routed call, cbor, WebSocket, 64 in flight", "", serializer="cbor"),
+    Work("routed call, msgpack, WebSocket, 64 in flight", "", serializer="msgpack", is_quick=False),
+    Work("routed call, cbor, WebSocket, 64 in flight", "", serializer="cbor", is_quick=False),
     Work("routed call, msgpack, RawSocket, 64 in flight", "≤ 5 µs (pure ≤ 8)", transport="rs", serializer="msgpack"),
     Work("the same, 8 KiB payload", "≤ 10 µs", transport="rs", serializer="msgpack", size=8192),
     Work("32 callers, 1 call each, json, WebSocket", "≤ 30 µs", inflight=1, number=32),
@@ -216,7 +217,7 @@ def routing(options: tables.Options) -> list[tables.Table]:
         running = {who: Running(who, folder) for who in names}
         with harness.serving({who: router.server for who, router in running.items()}) as servers:
             tables.require(names, list(servers))
-            for work in WORKS:
+            for work in [work for work in WORKS if work.is_quick or not options.quick]:
                 args = ["x" * work.size] if work.size else [42]
                 templates = harness.wamp_templates(folder / "templates", work.serializer, args)
                 crowds = {who: Crowd(running[who].port, work.patterns) for who in servers} if work.patterns else {}
@@ -263,9 +264,9 @@ def patterns(table: tables.Table) -> list[tables.Table]:
 
 SIZE_NOTE = (
     "Joins: TCP, WebSocket, HELLO, WELCOME, GOODBYE and the end of the connection, 32 at a time; per second of wall "
-    "clock, which the router's core limits, and CPU µs. Memory is PSS of all its processes: per session beyond the "
-    "first hundred (json over WebSocket), and at rest. Start: from the command until it accepts connections, the best "
-    "of several; ours is the `autobahn router` command."
+    "clock, which the router's core limits, and CPU µs. Memory of all its processes: per session beyond the first "
+    "hundred (PSS, json over WebSocket), and at rest (RSS). Start: from the command until it accepts connections, the "
+    "best of several; ours is the `autobahn router` command."
 )
 
 
@@ -326,13 +327,13 @@ def started(rows: dict[str, tables.Row], names: list[str], folder: pathlib.Path,
         if who in ("ours uvloop", "ours pure"):
             continue
         seconds, memory = [], []
-        for number in range(times if who != "crossbar" else 1):
+        for number in range(times if who != "crossbar" else 1):  # which takes its time
             (folder / str(number)).mkdir(exist_ok=True)
             router = Running("ours, command" if who == BASE else who, folder / str(number))
             try:
                 seconds.append(router.server.wait_listening(0.005))
                 time.sleep(0.2)
-                memory.append(harness.resident(router.server.family()) / 1024**2)
+                memory.append(harness.resident(router.server.family(), "Rss") / 1024**2)
             except RuntimeError as exc:
                 print(f"without {who}: {exc}", flush=True)
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -24,15 +25,25 @@ SETTLED = 11.0  # seconds after which our idle contexts are given back: twice th
 
 DEFLATE_NOTE = (
     "CPU µs of the server per message of 100 KiB JSON text which is inflated, given to the program and deflated again; "
-    "each library with what it negotiates by default (ratio to ours)."
+    "each library with what it negotiates by default (ratio to ours, which is zlib; isal and zlib-ng where installed)."
 )
+
+
+def backends() -> list[str]:
+    """Ours with other implementations of deflate, if they can be installed."""
+    try:
+        harness.environment("backends")
+    except subprocess.CalledProcessError as exc:
+        print(f"without isal and zlib-ng: {exc}", flush=True)
+        return []
+    return ["ours isal", "ours zlib-ng"]
 
 
 def deflate(options: tables.Options) -> tables.Table:
     """Echo of compressed text."""
     rounds, seconds = options.sized(6, 0.25)
     generator = harness.build("wsbench")
-    known = ["ours", "ours pure", "picows", "aiohttp", "websockets", "autobahn"]
+    known = ["ours", *backends(), "picows", "aiohttp", "websockets", "autobahn"]
     names = options.wanted(known, "ours")
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -68,7 +79,7 @@ HANDSHAKE_NOTE = (
 
 def handshakes(options: tables.Options) -> tables.Table:
     """Opening and closing."""
-    rounds, seconds = options.sized(6, 0.3)
+    rounds, seconds = options.sized(4, 0.3)
     generator = harness.build("wsbench")
     names = options.wanted(["C", *(name for name in ws_server.competitors() if name != ws_server.BASE)], "C")
     rows = []

@@ -1,4 +1,7 @@
-"""Echo server on the documented classes; runs on this package and on the peer. Arguments: PORT [uvloop] [deflate]."""
+"""Echo server on the documented classes; runs on this package and on the peer.
+
+Arguments: PORT [uvloop] [deflate] [backend=NAME of ours].
+"""
 
 import asyncio
 import sys
@@ -29,6 +32,9 @@ async def main():
     factory.protocol = Echo
     if "deflate" in sys.argv:
         factory.setProtocolOptions(perMessageCompressionAccept=accept)
+    for option in sys.argv:
+        if option.startswith("backend="):
+            factory.setProtocolOptions(compressionBackend=option.removeprefix("backend="))
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
     await server.serve_forever()
 
