@@ -221,7 +221,7 @@ def happened(*args: Any, **kwargs: Any) -> None:
     print(args, kwargs)
 
 
-@component.register("com.example.add", RegisterOptions(disclose_caller=True), check_types=True)
+@component.register("com.example.add", RegisterOptions(disclose_caller=True), check_types="convert")
 def add(x: int, y: int) -> int:
     return x + y
 

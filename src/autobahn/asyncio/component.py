@@ -16,7 +16,7 @@ from autobahn.asyncio.supervisor import Supervisor
 from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
-from autobahn.wamp.uri import require_uri
+from autobahn.wamp.uri import CheckTypes, require_uri
 from autobahn.websocket.cookies import CookieJar
 
 __all__ = ("Component", "run")
@@ -121,9 +121,9 @@ class Component:
         return self._listener("connectfailure", fn)
 
     def register(
-        self, uri: str, options: RegisterOptions | None = None, check_types: bool = False
+        self, uri: str, options: RegisterOptions | None = None, check_types: CheckTypes = False
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: register the function under ``uri`` after each join."""
+        """Decorator: register the function under ``uri`` after each join; ``check_types`` as for `Session.register`."""
         if options is not None and not isinstance(options, RegisterOptions):
             raise TypeError(f"expected options of type RegisterOptions, got {type(options).__name__}")
         require_uri(uri, (options.match if options is not None else None) or "exact")
@@ -135,7 +135,7 @@ class Component:
         return decorate
 
     def subscribe(
-        self, topic: str, options: SubscribeOptions | None = None, check_types: bool = False
+        self, topic: str, options: SubscribeOptions | None = None, check_types: CheckTypes = False
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: subscribe the function to ``topic`` after each join."""
         if options is not None and not isinstance(options, SubscribeOptions):
