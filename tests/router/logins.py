@@ -80,5 +80,5 @@ async def scram_login(router, method, password="pencil", authid="joe", change=No
 
 async def cryptosign_login(router, key=KEY, **details):
     link = await hello(router, "cryptosign", **details)
-    challenge = link.one(m.Challenge)
+    challenge = await challenged(link)
     return await answer(link, key.sign_challenge(Asked("cryptosign", challenge.extra))), challenge.extra

@@ -97,8 +97,9 @@ class Authentication:
             settings = {} if settings is True else settings
             if not isinstance(settings, Mapping):
                 raise ValueError(f'expected a dict for "{name}" of the realm {realm!r}, got {type(settings).__name__}')
-            needs_source = name not in {"anonymous", "cookie"} or "authenticator" in settings
-            source = source_of(settings, name, router.service) if needs_source else None
+            source = None
+            if name not in {"anonymous", "cookie"} or "authenticator" in settings:
+                source = source_of(settings, name, router.service)
             made[name] = METHODS[name](settings, source, self._tools)
         return made
 

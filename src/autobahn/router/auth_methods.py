@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from autobahn.router.auth_chains import Trustroots
 from autobahn.router.auth_limits import KdfGate
 from autobahn.router.auth_principals import AUTHENTICATION_DENIED, Principal, Source
 from autobahn.router.ids import random_authid
@@ -355,7 +356,8 @@ class WampScram(Scram):
 class Cryptosign(Method):
     """The client signs a challenge with its private key (WAMP "Cryptosign-based Authentication").
 
-    ``key``: the router's own private key, for clients that want the router to prove itself.
+    ``key``: the router's own private key, for clients that want the router to prove itself. ``trustroots``: whose
+    certificates count (see `auth_chains.Trustroots`), for clients that show some.
     """
 
     name = "cryptosign"
@@ -364,6 +366,7 @@ class Cryptosign(Method):
         optional("cryptography", "cryptography", "cryptosign")
         self._key: CryptosignKey | None = private_key(settings["key"]) if settings.get("key") is not None else None
         self._by_key: dict[bytes, Principal] = {}
+        self._trustroots = Trustroots(settings["trustroots"]) if settings.get("trustroots") is not None else None
         super().__init__(settings, source, tools)
 
     def check(self, principal: Principal) -> None:
@@ -372,6 +375,8 @@ class Cryptosign(Method):
 
     async def _find(self, login: Login, shown: bytes | None) -> tuple[Principal | None, bytes | None]:
         """The principal and its key; the key alone when nobody has it."""
+        if self._trustroots is not None and login.authextra.get("trustroot") is not None:
+            return await self._trustroots.find(login, shown, self.tools.gate), shown
         by_key = self._by_key.get(shown) if shown is not None else None
         if login.authid is None and by_key is not None:
             return by_key, shown

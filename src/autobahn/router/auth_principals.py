@@ -136,6 +136,8 @@ class Dynamic:
 def source_of(settings: Mapping[str, Any], method: str, service: Any) -> Source:
     """The source that ``settings`` of a method name: ``principals``, ``file`` or ``authenticator``."""
     named = [key for key in ("principals", "file", "authenticator") if settings.get(key) is not None]
+    if not named and method == "cryptosign" and settings.get("trustroots") is not None:
+        return Static({}, None)  # certificates say who comes
     if len(named) != 1:
         got = ", ".join(named) or "none"
         raise ValueError(f'expected one of principals, file, authenticator for the method "{method}", got {got}')
