@@ -70,9 +70,9 @@ class RouterProtocol(WampWebSocketServerProtocol):
         """Octets sent so far."""
         return self._ws_outbox.sent
 
-    def buffer_updated(self, nbytes: int) -> None:
-        self.factory.traffic.received += nbytes
-        super().buffer_updated(nbytes)
+    def data_received(self, data: bytes | memoryview) -> None:
+        self.factory.traffic.received += len(data)
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

@@ -24,6 +24,7 @@ from autobahn.router import Router as RouterCore
 from autobahn.router.ids import random_authid
 from autobahn.router.local import connect_local
 from autobahn.router.observer import RealmObserver
+from autobahn.router.permissions import policies
 from autobahn.router.session import Admission
 from autobahn.router.settings import ListenerSettings, RouterSettings
 from autobahn.router.settings_reader import read
@@ -313,14 +314,15 @@ class Router:
         plan = await self._plan(settings)
         try:
             auth = core.new_auth(settings.auth(), settings.auth_options())
-            core.set_permissions(settings.permissions())
+            policies(settings.permissions())
         except ValueError:
             for old, listener in plan:
                 if listener is not old:
                     listener.give_back(old)
             raise
-        core.auth = auth
         self._change_realms(settings)
+        core.auth = auth
+        core.set_permissions(settings.permissions())
         general = settings.router
         core.hello_timeout, core.auth_timeout = general.hello_timeout, general.auth_timeout
         core.goodbye_timeout = self._goodbye_timeout = general.goodbye_timeout
@@ -346,12 +348,15 @@ class Router:
 
         Nothing is open yet that was not before, but new addresses are bound. A certificate is read again, always.
         """
-        now = {listener.address.key: listener for listener in self.listeners}
+        now: dict[Any, list[Listener]] = {}
+        for listener in self.listeners:
+            now.setdefault(listener.address.key, []).append(listener)
         plan: list[tuple[Listener | None, Listener]] = []
         try:
             for wanted in settings.listeners:
                 new = Listener(wanted, self._house)
-                old = now.pop(new.address.key, None)
+                same = now.get(new.address.key)
+                old = same.pop(0) if same else None
                 if old is not None and old.settings == wanted and not wanted.is_secure:
                     plan.append((old, old))
                     continue
