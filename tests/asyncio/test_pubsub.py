@@ -8,6 +8,7 @@ import datetime
 import pytest
 
 from autobahn import wamp
+from autobahn.asyncio.component import Component
 from autobahn.asyncio.connect import connect
 from autobahn.asyncio.router import Router
 from autobahn.router import HistoryTopic, RealmOptions
@@ -282,3 +283,43 @@ async def test_typed_handlers_from_program_to_program():
         moment = datetime.datetime(2024, 5, 6, 7, 8, tzinfo=datetime.UTC)
         publisher.publish("com.reading", Reading("a", [1.0]), at=moment)
         assert await seen == (Reading("a", [1.0]), moment)
+
+
+async def test_annotations_of_a_component_are_judged_when_it_is_made():
+    component = Component()
+
+    def odd(a: "Nonsense"):  # noqa: F821
+        pass
+
+    for decorate in (component.register, component.subscribe):
+        with pytest.raises(TypeError, match=r"expected annotations of .*odd that can be looked up"):
+            decorate("com.odd", check_types="convert")(odd)
+        with pytest.raises(ValueError, match="expected check_types"):
+            decorate("com.odd", check_types="strict")(odd)
+
+
+async def test_a_component_with_typed_functions():
+    seen = asyncio.get_running_loop().create_future()
+    async with Router() as router:
+        component = Component(transports=[{"url": router.url}], realm="realm1")
+
+        @component.register("com.sum", check_types="convert")
+        async def total(reading: Reading) -> Reading:
+            return Reading(reading.sensor, [sum(reading.values)])
+
+        @component.subscribe("com.reading", check_types="convert")
+        def on_reading(reading: Reading) -> None:
+            seen.set_result(reading)
+
+        ready = asyncio.Event()
+        component.on("ready", lambda session: ready.set())
+        done = component.start()
+        await ready.wait()
+        async with connect(router.url, realm="realm1") as session:
+            assert await session.call("com.sum", Reading("a", [1.5, 2])) == {"sensor": "a", "values": [3.5]}
+            with pytest.raises(ApplicationError, match=r"expected float for argument \"reading.values\[0\]\", got str"):
+                await session.call("com.sum", {"sensor": "a", "values": ["x"]})
+            session.publish("com.reading", {"sensor": "b", "values": []})
+            assert await seen == Reading("b", [])
+        await component.stop()
+        await done

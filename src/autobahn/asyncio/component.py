@@ -9,12 +9,13 @@ from typing import Any
 
 from autobahn.asyncio.durable import Declaration
 from autobahn.asyncio.endpoints import parse_transports
-from autobahn.asyncio.loops import get_or_create_event_loop
+from autobahn.asyncio.loops import get_or_create_event_loop, loop_at_hand
 from autobahn.asyncio.run import run
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.asyncio.supervisor import Supervisor
 from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
+from autobahn.wamp.declared import prepared
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, require_uri
 from autobahn.websocket.cookies import CookieJar
@@ -129,7 +130,7 @@ class Component:
         require_uri(uri, (options.match if options is not None else None) or "exact")
 
         def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._declared.append(Declaration("register", uri, (fn, uri, options, None, check_types)))
+            self._declared.append(Declaration("register", uri, (prepared(fn, options, check_types), uri, options)))
             return fn
 
         return decorate
@@ -143,7 +144,7 @@ class Component:
         require_uri(topic, (options.match if options is not None else None) or "exact")
 
         def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._declared.append(Declaration("subscribe", topic, (fn, topic, options, check_types)))
+            self._declared.append(Declaration("subscribe", topic, (prepared(fn, options, check_types), topic, options)))
             return fn
 
         return decorate
@@ -177,8 +178,7 @@ class Component:
         so that code cannot wait for the end. Calling it again, or when nothing runs, does no harm.
         """
         task = self._task
-        loop = task.get_loop() if task is not None and not task.done() else get_or_create_event_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future = _future(task)
         if self._supervisor is not None:
             self._supervisor.stop()
         if task is None or task.done() or self._is_inside():
@@ -274,6 +274,15 @@ class Component:
             create_authenticator(name, **settings) if isinstance(settings, dict) else settings
             for name, settings in self._authentication.items()
         ]
+
+
+def _future(task: asyncio.Task[None] | None) -> asyncio.Future[None]:
+    """A new one, of the loop that ``task`` is in, or of that of the thread."""
+    loop = asyncio._get_running_loop() or (None if task is None else task.get_loop()) or loop_at_hand()
+    if loop is None:  # the future will have its result at once: it needs no loop that runs, and none is left behind
+        loop = asyncio.new_event_loop()
+        loop.close()
+    return loop.create_future()
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

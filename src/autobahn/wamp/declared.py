@@ -67,13 +67,18 @@ def _from_pattern(fn: Any, pattern: Any, options: Any, check_types: CheckTypes, 
 def _endpoint(fn: Any, uri: str | None, options: Any, check_types: CheckTypes) -> Endpoint:
     name = getattr(fn, "__qualname__", None) or repr(fn)
     details_arg = getattr(options, "details_arg", None)
-    if check_types == "convert":
-        function = converting(fn, () if details_arg is None else (details_arg,))
-    elif check_types in (None, False, True):
-        function = checked(fn) if check_types else fn
-    else:
-        raise ValueError(f'expected check_types True, False, None or "convert", got {check_types!r}')
+    function = prepared(fn, options, check_types)
     return Endpoint(uri, function, options, getattr(options, "match", None) or "exact", details_arg, name)
+
+
+def prepared(fn: Callable[..., Any], options: Any, check_types: CheckTypes) -> Callable[..., Any]:
+    """``fn`` behind its annotations, as far as ``check_types`` says; TypeError for annotations that are of no use."""
+    if check_types == "convert":
+        details_arg = getattr(options, "details_arg", None)
+        return converting(fn, () if details_arg is None else (details_arg,))
+    if check_types in (None, False, True):
+        return checked(fn) if check_types else fn
+    raise ValueError(f'expected check_types True, False, None or "convert", got {check_types!r}')
 
 
 def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
