@@ -207,6 +207,12 @@ class WampLink:
         """The separator of the specification; autobahn and crossbar use another one."""
         return data + b"\x1e"
 
+    def paused(self) -> None:
+        """The channel takes no more for a while, because the peer reads too slowly."""
+
+    def resumed(self) -> None:
+        """The channel takes more again."""
+
     def closed(self, was_clean: bool) -> None:
         """The channel is gone; the session hears of it once."""
         session, self.session = self.session, None

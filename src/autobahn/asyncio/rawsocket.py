@@ -130,12 +130,16 @@ class WampRawSocketProtocol(asyncio.Protocol):
         """The peer does not read what we send."""
         self._write_paused = True
         self._outbox.pause()
+        if self._link is not None:
+            self._link.paused()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._write_paused = False
         self._outbox.resume()
         self._resume_reading()
+        if self._link is not None:
+            self._link.resumed()
 
     async def drain(self) -> None:
         """Returns when the peer has taken enough of what was sent. Raises `TransportLost` when the connection ends."""

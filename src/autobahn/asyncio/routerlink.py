@@ -46,6 +46,14 @@ class RouterLink(WampLink):
         except Disconnected as exc:
             raise TransportLost(str(exc)) from None
 
+    def paused(self) -> None:
+        if self.session is not None:
+            self.session.onWritingPaused()
+
+    def resumed(self) -> None:
+        if self.session is not None:
+            self.session.onWritingResumed()
+
     def _too_long(self, msg: Message, size: int) -> None:
         """A call has an answer that says so in place of ``msg`` (WAMP "RawSocket Transport")."""
         text = f"expected a message of at most {self._limit} octets, got {size}"

@@ -99,6 +99,18 @@ class WampWebSocketServerProtocol(WebSocketServerProtocol):
             f"This server only speaks WebSocket subprotocols {', '.join(known)}; offered: {offered}",
         )
 
+    def pause_writing(self) -> None:
+        """The peer does not read; a router's session holds events back."""
+        super().pause_writing()
+        if self._link is not None:
+            self._link.paused()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        super().resume_writing()
+        if self._link is not None:
+            self._link.resumed()
+
     def _tracking(self, request: Any) -> dict[str, str] | None:
         """The client is known by its cookie; headers that give it one when it has none."""
         cookies = self.factory.cookies

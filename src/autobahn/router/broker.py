@@ -179,6 +179,8 @@ class Broker:
     def _remove(self, peer: Peer, subscription: Subscription) -> bool:
         del peer.subscriptions[subscription.id]
         del subscription.subscribers[peer]
+        if peer.backlog is not None:
+            peer.backlog.unsubscribed(subscription.id)
         if subscription.subscribers:
             return False
         if subscription.history is None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 Disclosure = Literal["ask", "always", "never"]
 Takeover = Literal["any", "role", "authid", "never"]
+SlowPolicy = Literal["disconnect", "drop-oldest", "drop-newest", "conflate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class RealmOptions:
         meta_kill_roles: roles that may end sessions, registrations and subscriptions of others by the meta API; None:
             all but ``anonymous``.
         history: topics whose events are kept.
+        slow_policy: what gives way when a client reads its events too slowly (see `slow_queue`): its link
+            ("disconnect"), the oldest events that wait ("drop-oldest"), the new ones ("drop-newest"), or all but the
+            newest of each subscription and topic ("conflate").
+        slow_queue: octets of events that may wait for a client beyond what its transport holds (64 KiB).
     """
 
     disclose_caller: Disclosure = "ask"
@@ -67,3 +72,5 @@ class RealmOptions:
     max_testaments: int = 100
     meta_kill_roles: frozenset[str] | None = None
     history: tuple[HistoryTopic, ...] = field(default=())
+    slow_policy: SlowPolicy = "disconnect"
+    slow_queue: int = 4 << 20

@@ -61,13 +61,16 @@ def post(peer: Peer, msg: Message) -> None:
 class Delivery:
     """Brings events to their receivers, and counts what that costs."""
 
-    __slots__ = ("encodings", "events", "publications", "undeliverable")
+    __slots__ = ("dropped", "encodings", "events", "publications", "subscription", "topic", "undeliverable")
 
     def __init__(self) -> None:
         self.publications = 0  # that had a subscriber, or are retained
         self.events = 0  # EVENTs handed to links
         self.encodings = 0  # of EVENTs so far: one per publication, subscription and codec
         self.undeliverable = 0  # encodings that failed, because a codec cannot represent the payload
+        self.dropped = 0  # events that gave way because their receiver reads too slowly
+        self.subscription = 0  # what is delivered just now: the `Backlog` of a slow receiver looks here
+        self.topic = ""
 
     def publication(self, msg: Publish, source: Any, number: int) -> Publication:
         """``msg`` from a link with the codec ``source``, ready to be delivered as publication ``number``."""
@@ -99,7 +102,9 @@ class Publication:
 
     def deliver(self, subscription: int, details: dict[str, Any], receivers: Collection[Peer]) -> None:
         """Everybody in ``receivers`` has the event in its queue, unless its link cannot take it."""
-        self._delivery.events += len(receivers)
+        delivery = self._delivery
+        delivery.events += len(receivers)
+        delivery.subscription, delivery.topic = subscription, self._msg.topic
         encoded: dict[Any, bytes | None] = {}
         codec: Any = None
         data: bytes | None = None

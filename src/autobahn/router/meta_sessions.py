@@ -72,6 +72,12 @@ class SessionMeta(RealmObserver):
     def session_left(self, session: Peer) -> None:
         self._house.publish("wamp.session.on_leave", session.id, session.authid, session.authrole)
 
+    def session_drops_events(self, session: Peer, dropped: int) -> None:
+        if dropped:
+            self._house.publish("wamp.session.on_caught_up", {**session_details(session), "dropped": dropped})
+        else:
+            self._house.publish("wamp.session.on_slow", session_details(session))
+
     # ---- procedures ------------------------------------------------------------------------------------
 
     def count(self, caller: Peer, filter_authroles: Any = None) -> list[Any]:

@@ -18,6 +18,9 @@ class RealmObserver:
     def session_left(self, session: Peer) -> None:
         """``session`` is gone, and so are its subscriptions, registrations and calls."""
 
+    def session_drops_events(self, session: Peer, dropped: int) -> None:
+        """``session`` reads too slowly: events are dropped from now on (0), or so many were and it has caught up."""
+
     def subscription_created(self, session: Peer, subscription: Subscription) -> None:
         """``session`` is the first subscriber."""
 

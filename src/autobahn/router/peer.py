@@ -31,8 +31,8 @@ class Peer:
     """
 
     __slots__ = (
-        "authextra", "authid", "authmethod", "authprovider", "authrole", "calls", "codec", "ended_streams", "features",
-        "id", "invocations", "last_invocation", "last_request", "registrations", "send", "send_encoded",
+        "authextra", "authid", "authmethod", "authprovider", "authrole", "backlog", "calls", "codec", "ended_streams",
+        "features", "id", "invocations", "last_invocation", "last_request", "registrations", "send", "send_encoded",
         "subscriptions",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class Peer:
         self.codec: Any = None  # a wamp Codec; None: the link passes message objects
         self.send: Callable[[Message], None] = unattached
         self.send_encoded: Callable[[bytes], None] = unattached
+        self.backlog: Any = None  # a `backlog.Backlog` while the client reads too slowly
         self.subscriptions: dict[int, Subscription] = {}  # by subscription id
         self.registrations: dict[int, Registration] = {}  # by registration id
         self.calls: dict[int, PendingCall] = {}  # as a caller, by CALL.Request

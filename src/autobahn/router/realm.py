@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autobahn.router.backlog import Backlog
 from autobahn.router.broker import Broker
 from autobahn.router.config import RealmOptions
 from autobahn.router.dealer import Dealer
@@ -79,6 +80,18 @@ class Realm:
         """The observers know of ``peer``."""
         for observer in self.observers:
             observer.session_joined(peer)
+
+    def backlog(self, peer: Any) -> Backlog:
+        """Where the events for ``peer`` wait while its link takes no more."""
+        return Backlog(peer, self.delivery, self.options.slow_policy, self.options.slow_queue)
+
+    def drops_events(self, peer: Peer, dropped: int) -> None:
+        """The observers know that events for ``peer`` are dropped from now on (0), or that so many were."""
+        delivery = self.delivery
+        current = delivery.subscription, delivery.topic  # of the delivery in which this happens
+        for observer in self.observers:
+            observer.session_drops_events(peer, dropped)
+        delivery.subscription, delivery.topic = current
 
     def leave(self, peer: Peer) -> None:
         """Nothing of ``peer`` is left in any book, and whoever waited for it has an answer."""

@@ -12,7 +12,7 @@ from autobahn.router.ids import random_authid
 from autobahn.router.login import Login
 from autobahn.router.peer import NO_FEATURES, ROLES, Peer, unattached
 from autobahn.router.realm import Realm
-from autobahn.wamp.exception import ApplicationError, ProtocolError
+from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
 from autobahn.wamp.lifecycle import State, check
 from autobahn.wamp.message import Abort, Authenticate, Challenge, Error, Goodbye, Hello, Message, Welcome
 from autobahn.wamp.runtime import Runtime, TimerHandle
@@ -82,7 +82,18 @@ class RouterSession(Peer):
     realm's table, at all other times it is empty, so that only messages of the lifecycle get through.
     """
 
-    __slots__ = ("__weakref__", "_granted", "_login", "_realm", "_router", "_state", "_table", "_timer", "_transport")
+    __slots__ = (
+        "__weakref__",
+        "_granted",
+        "_login",
+        "_paused",
+        "_realm",
+        "_router",
+        "_state",
+        "_table",
+        "_timer",
+        "_transport",
+    )
 
     raw_payload = True  # class attribute: transports decode with codec.decode_raw
 
@@ -90,6 +101,7 @@ class RouterSession(Peer):
         super().__init__()
         self._granted = granted  # for a link within the router's own process: no authentication
         self._login: Login | None = None
+        self._paused = False  # the link takes no more, because the client reads too slowly
         self._router = router
         self._state = State.CLOSED
         self._table: dict[int, Callable[[Peer, Any], None]] = NOTHING
@@ -139,6 +151,50 @@ class RouterSession(Peer):
         elif self._state is not State.FAILED:
             self._abort(PROTOCOL_VIOLATION, str(exc))
 
+    def onWritingPaused(self) -> None:
+        """The link takes no more for a while: events wait, answers still pass."""
+        self._paused = True
+        if self._realm is not None and self.backlog is None and self.codec is not None:
+            self.backlog = self._realm.backlog(self)
+            self.send_encoded = self.backlog.put
+
+    def onWritingResumed(self) -> None:
+        """The link takes more again: what has waited leaves."""
+        self._paused = False
+        backlog = self.backlog
+        if backlog is None:
+            return
+        try:
+            if not backlog.flush(self._transport.send_encoded, lambda: self._paused):
+                return
+        except TransportLost:  # its onClose is on the way
+            return
+        self.backlog = None
+        self.send_encoded = self._transport.send_encoded
+        if backlog.dropped and self._realm is not None:
+            log.info(
+                "session {session} has caught up; {dropped} events for it were dropped",
+                session=self.id,
+                dropped=backlog.dropped,
+            )
+            self._realm.drops_events(self, backlog.dropped)
+
+    def drops_events(self) -> None:
+        """The first event for this slow client has given way."""
+        assert self._realm is not None
+        log.warn("session {session} reads too slowly: events for it are dropped", session=self.id)
+        self._realm.drops_events(self, 0)
+
+    def too_slow(self, bound: int) -> None:
+        """The client reads so slowly that its link is cut."""
+        log.warn(
+            "session {session} reads too slowly: more than {bound} octets of events wait for it, its link is cut",
+            session=self.id,
+            bound=bound,
+        )
+        self.send_encoded = unattached
+        self.abort()
+
     def onClose(self, was_clean: bool) -> None:
         """The link is gone, and so is the session."""
         self._stop_timer()
@@ -186,6 +242,9 @@ class RouterSession(Peer):
         realm, self._realm = self._realm, None
         if realm is not None:
             realm.leave(self)
+            if self.backlog is not None:
+                self.backlog = None
+                self.send_encoded = self._transport.send_encoded
             self.id = 0
             self.last_invocation = self.last_request = 0
             self.features = NO_FEATURES
@@ -299,6 +358,8 @@ class RouterSession(Peer):
         self._table = table
         self._state = State.ESTABLISHED
         realm.join(self)
+        if self._paused:
+            self.onWritingPaused()
         details = {
             "roles": realm.welcome_roles(),
             "agent": self._router.agent,
