@@ -486,3 +486,48 @@ async def test_T_PCI_6_arguments_and_results_at_the_same_time():
     assert total == [10, 20] and stream.result == 30
     transport.close()
     await settle()
+
+
+async def test_cancelling_a_call_that_is_answered_while_its_callbacks_still_run():
+    session, transport = await joined()
+    seen = []
+
+    async def on_progress(n):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(n)
+
+    future = session.call("com.a", options=CallOptions(on_progress=on_progress))
+    transport.take()
+    transport.play(progress(1, 1), m.Result(1, {}, [2]))
+    await settle()
+    future.cancel()
+    await settle()
+    assert future.cancelled() and seen == [1] and not session._caller._finishing
+    assert transport.take() == []  # there is nothing to cancel at the router
+    transport.close()
+    await settle()
+
+
+async def test_an_iterator_that_swallows_its_cancellation_sends_nothing_more():
+    session, transport = await joined(roles=STREAMS)
+    trace = []
+
+    async def stubborn():
+        while len(trace) < 3:
+            try:
+                yield 1
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                trace.append("cancelled")
+
+    future = session.call("com.a", stubborn())
+    await settle()
+    transport.take()
+    transport.play(m.Result(1, {}, ["enough"]))
+    assert await future == "enough"
+    await settle()
+    assert transport.take() == [] and trace == ["cancelled"] and session.errors == []
+    transport.close()
+    await settle()

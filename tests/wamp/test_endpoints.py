@@ -515,3 +515,111 @@ async def test_a_progressive_result_that_cannot_be_sent_from_a_thread_ends_the_c
     await settle()
     assert transport.take() == [] and len(session.errors) == 1
     await ended(transport)
+
+
+async def test_an_error_whose_payload_cannot_be_sent_is_sent_as_text():
+    session, transport = await joined()
+    send = transport.send
+
+    def refusing(msg):
+        if any(not isinstance(arg, str) for arg in msg.args):
+            raise SerializationError("no")
+        send(msg)
+
+    def fails():
+        raise ApplicationError("com.error", object, "x" * 5000, *range(50))
+
+    await registered(session, transport, fails)
+    transport.send = refusing
+    transport.play(m.Invocation(1, 11, {}))
+    (row,) = transport.take()
+    assert row[:5] == [8, 68, 1, {}, "com.error"] and row[5][0] == str(object)
+    assert len(row[5]) == 8 and max(map(len, row[5])) == 1000
+    await ended(transport)
+
+
+@pytest.mark.parametrize("wants_progress", [False, True])
+async def test_a_transport_that_is_lost_under_an_endpoint_is_no_error_of_the_endpoint(wants_progress):
+    """The transport is closed, and the session has not heard of it yet."""
+    session, transport = await joined()
+    gate = asyncio.Event()
+
+    async def numbers():
+        yield 1
+        await gate.wait()
+        yield 2
+
+    async def fails():
+        await gate.wait()
+        raise ApplicationError("com.error")
+
+    async def returns():
+        await gate.wait()
+
+    for number, endpoint in enumerate((numbers, fails, returns), 11):
+        await registered(session, transport, endpoint, f"com.p{number}", number)
+        transport.play(m.Invocation(number, number, {"receive_progress": wants_progress}))
+    await settle()
+    transport.open = False
+    gate.set()
+    await settle()
+    assert [kind for kind, _ in session.errors] == [ApplicationError]
+    assert not session._callee._servant._serving
+    session.onClose(False)
+    await settle()
+
+
+async def test_T_PCR_5_a_progressive_result_starts_the_forwarded_time_anew():
+    session, transport = await joined()
+    gates = [asyncio.Event() for _ in range(2)]
+
+    async def endpoint(details):
+        for gate in gates:
+            await gate.wait()
+            details.progress(1)
+        await asyncio.Event().wait()
+
+    options = RegisterOptions(details=True, forward_timeout=True)
+    await registered(session, transport, endpoint, options=options)
+    transport.play(m.Invocation(1, 11, {"timeout": 60_000, **ASKED}))
+    await settle()
+    serving = session._callee._servant._serving[1]
+    timers = [serving.timer]
+    for gate in gates:
+        gate.set()
+        await settle()
+        timers.append(serving.timer)
+    assert [timer.cancelled() for timer in timers] == [True, True, False] and len(set(map(id, timers))) == 3
+    transport.close()
+    await settle()
+    assert timers[-1].cancelled() and session.errors == []
+
+
+async def test_an_endpoint_that_fails_while_the_session_ends_is_reported():
+    session, transport = await joined()
+
+    async def endpoint():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("in the cleanup")
+
+    await registered(session, transport, endpoint)
+    transport.play(m.Invocation(1, 11, {}))
+    await settle()
+    transport.close()
+    await settle()
+    assert session.errors == [(ValueError, "While serving com.a")] and transport.take() == []
+
+
+async def test_nobody_keeps_a_keyboard_interrupt_of_an_endpoint():
+    session, transport = await joined()
+
+    def endpoint():
+        raise KeyboardInterrupt
+
+    await registered(session, transport, endpoint)
+    with pytest.raises(KeyboardInterrupt):
+        transport.play(m.Invocation(1, 11, {}))
+    assert session.errors == [] and transport.take() == []
+    await ended(transport)
