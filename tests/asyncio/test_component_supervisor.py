@@ -65,7 +65,7 @@ async def via(proxy_answer, **extra):
 
 
 def short(port, **extra):
-    return {"type": "tcp", "host": "localhost", "port": port, "timeout": 0.2, **extra}
+    return {"type": "tcp", "host": "localhost", "port": port, "timeout": 0.5, **extra}
 
 
 @contextlib.asynccontextmanager

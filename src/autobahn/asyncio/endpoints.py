@@ -100,6 +100,7 @@ class TransportDescription:
     headers: Any = dataclasses.field(default_factory=dict)
     retry: Retry = dataclasses.field(default_factory=Retry)
     cookies: CookieJar | None = None
+    factory: Callable[[Callable[[], Any]], Any] | None = None
 
     async def connect(self, session_factory: Callable[[], Any], dialer: Dialer | None = None) -> Any:
         """Connect, and return the protocol once it is open and drives the session.
@@ -107,9 +108,11 @@ class TransportDescription:
         OSError when the server cannot be reached: ssl.SSLError, ConnectTimeout, ProxyError are kinds of it;
         InvalidHandshake, or InvalidStatus, when it refuses the handshake of WebSocket or RawSocket.
         """
-        serializers = [SERID_TO_SER[name]() for name in self.serializers]
         factory: Any
-        if self.type == "rawsocket":
+        serializers = [SERID_TO_SER[name]() for name in self.serializers]
+        if self.factory is not None:
+            factory = self.factory(session_factory)
+        elif self.type == "rawsocket":
             factory = _rawsocket_factory(session_factory, serializers[0])
         else:
             headers = await settle(self.headers() if callable(self.headers) else self.headers)
@@ -117,7 +120,8 @@ class TransportDescription:
             factory = WampWebSocketClientFactory(
                 session_factory, url=self.url, serializers=serializers, headers=headers or None
             )
-        factory.setProtocolOptions(**self.options)
+        if self.options:
+            factory.setProtocolOptions(**self.options)
         _, protocol = await self.endpoint.connect(factory, dialer)
         try:
             await asyncio.wait({protocol.is_open, protocol.is_closed}, return_when=asyncio.FIRST_COMPLETED)

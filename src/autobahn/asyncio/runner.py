@@ -7,8 +7,12 @@ import ssl as ssl_module
 from collections.abc import Coroutine
 from typing import Any
 
-from autobahn.asyncio.dial import Dialer, client_context
-from autobahn.asyncio.loops import get_or_create_event_loop, signals_call, start_logging
+from autobahn.asyncio.dial import client_context
+from autobahn.asyncio.endpoints import Endpoint, TransportDescription
+from autobahn.asyncio.loops import loop_at_hand, signals_call, start_logging
+from autobahn.asyncio.retry import Retry
+from autobahn.asyncio.runtime import AsyncioRuntime
+from autobahn.asyncio.supervisor import Supervisor
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
@@ -23,6 +27,7 @@ from autobahn.websocket.proxy import parse_proxy
 from autobahn.websocket.util import parse_url
 
 LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told to stop
+CONNECT_TIMEOUT = 10.0  # seconds for an attempt of a runner that reconnects
 
 
 class ApplicationRunner:
@@ -30,7 +35,7 @@ class ApplicationRunner:
 
     ``url``: a ``ws://``, ``wss://``, ``rs://`` or ``rss://`` URL. ``ssl``: True, False or an `ssl.SSLContext`; default
     by the URL. ``headers``: additional HTTP headers for the opening handshake. ``serializers``: default all; RawSocket
-    takes the first, and CBOR by default.
+    takes the first, and CBOR by default. ``proxy``: what to go through, as for `Component`.
     """
 
     log = Log("autobahn.runner")
@@ -64,58 +69,126 @@ class ApplicationRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: Any = None
         self._protocol: Any = None
+        self._supervisor: Supervisor | None = None
 
     def stop(self) -> None:
-        """Leave the realm and close the connection; `run` returns then. Does nothing when not running."""
-        if self._loop is not None and self._protocol is not None:
+        """Leave the realm, close the connection, and do not reconnect; `run` returns then. Else it does nothing."""
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        elif self._loop is not None and self._protocol is not None:
             self._leaving = self._loop.create_task(self._leave(), name="autobahn runner stop")
 
-    def run(self, make: Any, start_loop: bool = True, log_level: str | None = "info") -> Any:
+    def run(
+        self, make: Any, start_loop: bool = True, log_level: str | None = "info", *, auto_reconnect: bool = False
+    ) -> Any:
         """Connect, and run ``make(ComponentConfig(realm, extra))`` (or ``make`` itself if not callable) as session.
 
         Returns None when the connection is closed, after SIGINT or SIGTERM (the session leaves in order), or when the
         session stops the loop. OSError when the router cannot be reached. With ``start_loop=False`` returns a coroutine
-        that connects and gives ``(transport, protocol)``.
+        that connects and gives ``(transport, protocol)``; RuntimeError for anything else in a running loop.
+
+        ``auto_reconnect``: a connection that fails or is lost is tried again, with growing, jittered delays, until the
+        session leaves in order or `stop` is called; ``make`` is called for each. Then nothing is raised, except
+        `ComponentFailed` when the router has refused the credentials.
+
+        The loop is that of the thread, which stays open, or a new one, which is closed.
         """
+        description = self._description()
+        if not start_loop:
+            return self._reconnecting(make, description) if auto_reconnect else self._connect(make, description)
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("expected no running event loop, got one: await runner.run(make, start_loop=False)")
+        start_logging(log_level)
+        found = loop_at_hand()
+        loop = found if found is not None else asyncio.new_event_loop()
+        self._loop = loop
+        try:
+            if auto_reconnect:
+                self._run_again(loop, make, description)
+            else:
+                self._run_once(loop, self._connect(make, description))
+        finally:
+            self._loop = self._protocol = self._supervisor = None
+            if found is None:
+                run_through(loop, loop.shutdown_asyncgens())
+                run_through(loop, loop.shutdown_default_executor())
+                loop.close()
+        return None
+
+    def _sessions(self, make: Any) -> Any:
+        """The session factory of a transport."""
+
+        def session_factory() -> Any:
+            self._session = make(ComponentConfig(self.realm, self.extra)) if callable(make) else make
+            return self._session
+
+        return session_factory
+
+    def _connect(self, make: Any, description: TransportDescription) -> Coroutine[Any, Any, tuple[Any, Any]]:
+        """One connection; the factory is made here, so that wrong arguments show up at once."""
+        assert description.factory is not None
+        return description.endpoint.dialer().connect(description.factory(self._sessions(make)))
+
+    def _description(self) -> TransportDescription:
+        """How to get to the router. Raises ValueError for a URL that is none, RuntimeError when ``ssl`` contradicts."""
         is_rawsocket = self.url.lower().startswith(("rs://", "rss://"))
         secure, host, port = parse_rawsocket_url(self.url) if is_rawsocket else parse_url(self.url)[:3]
         ssl = self._ssl(secure)
-
-        def session_factory() -> Any:
-            config = ComponentConfig(self.realm, self.extra)
-            self._session = make(config) if callable(make) else make
-            return self._session
-
-        factory = (self._rawsocket_factory if is_rawsocket else self._websocket_factory)(session_factory)
-        loop = get_or_create_event_loop()
         is_unix = host == "unix"
-        connecting = Dialer(
+        endpoint = Endpoint(
+            "unix" if is_unix else "tcp",
             host="localhost" if is_unix else host,
             port=0 if is_unix else int(port),
-            path=str(port) if is_unix else None,
-            tls=client_context() if ssl is True else ssl or None,
+            path=str(port) if is_unix else "",
+            ssl=client_context() if ssl is True else ssl or None,
+            server_hostname="localhost" if is_unix else host,
+            timeout=CONNECT_TIMEOUT,
             proxy=self._through,
-        ).connect(factory)
-        if not start_loop:
-            return connecting
-        start_logging(log_level)
-        self._run(loop, connecting)
-        return None
+        )
+        make_factory = self._rawsocket_factory if is_rawsocket else self._websocket_factory
+        return TransportDescription(self.url, endpoint, retry=Retry(), factory=make_factory)
 
-    def _run(self, loop: asyncio.AbstractEventLoop, connecting: Any) -> None:
-        self._loop = loop
-        try:
-            _, self._protocol = loop.run_until_complete(connecting)
-            watching = loop.create_task(self._closed(), name="autobahn runner")
-            watching.add_done_callback(lambda _: loop.stop())
-            with signals_call(loop, lambda _: self.stop()):
+    def _run_once(self, loop: asyncio.AbstractEventLoop, connecting: Any) -> None:
+        _, self._protocol = loop.run_until_complete(connecting)
+        watching = loop.create_task(self._closed(), name="autobahn runner")
+        watching.add_done_callback(lambda _: loop.stop())
+        with signals_call(loop, lambda _: self.stop(), once=True):
+            loop.run_forever()
+        watching.cancel()
+        run_through(loop, self._leave())  # the session may have stopped the loop itself
+
+    def _run_again(self, loop: asyncio.AbstractEventLoop, make: Any, description: TransportDescription) -> None:
+        self._supervisor = supervisor = Supervisor(Hosted(self._sessions(make)), [description], loop)
+        task = loop.create_task(supervisor.run(), name="autobahn runner")
+        task.add_done_callback(lambda _: loop.stop())
+        with signals_call(loop, lambda _: self.stop(), once=True):
+            loop.run_forever()
+            supervisor.stop()  # the session may have stopped the loop itself
+            while not task.done():
                 loop.run_forever()
-            watching.cancel()
-            run_through(loop, self._leave())  # the session may have stopped the loop itself
+        task.result()
+
+    async def _reconnecting(self, make: Any, description: TransportDescription) -> tuple[Any, Any]:
+        """The first connection; the supervisor goes on in the background."""
+        loop = asyncio.get_running_loop()
+        hosted = Hosted(self._sessions(make))
+        self._supervisor = supervisor = Supervisor(hosted, [description], loop)
+        self._running = running = loop.create_task(supervisor.run(), name="autobahn runner")
+        opened = loop.create_task(hosted.opened.wait())
+        try:
+            await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            supervisor.stop()
+            await asyncio.wait({running})
+            raise
         finally:
-            self._loop = self._protocol = None
-            run_through(loop, loop.shutdown_asyncgens())
-            loop.close()
+            opened.cancel()
+        while not running.done() and (attempt := supervisor.attempt) is not None:
+            if attempt.protocol is not None:
+                return attempt.protocol.transport, attempt.protocol
+            await asyncio.sleep(0)
+        running.result()
+        raise ConnectionError("the runner was stopped before it was connected")
 
     async def _closed(self) -> None:
         """The connection is closed and the session has run its last callback."""
@@ -181,6 +254,36 @@ class ApplicationRunner:
             perMessageCompressionAccept=accept,
         )
         return factory
+
+
+class Hosted:
+    """What the supervisor holds for a runner: the sessions it makes, and nothing else."""
+
+    log = ApplicationRunner.log
+    join_timeout = 30.0
+    close_timeout = LEAVE_TIMEOUT
+    declarations = ()
+    main = None
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+        self.opened = asyncio.Event()
+
+    def is_fatal(self, exc: BaseException) -> bool:
+        """Nothing is."""
+        return False
+
+    def make_session(self, runtime: AsyncioRuntime) -> Any:
+        """A session for the next attempt."""
+        session = self._make()
+        session._runtime = runtime
+        return session
+
+    async def announce(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool:
+        """Nobody listens."""
+        if event == "connect":
+            self.opened.set()
+        return True
 
 
 def run_through(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any]) -> None:
