@@ -176,6 +176,24 @@ async def test_a_handler_that_raises_or_is_cancelled_does_not_stop_its_lane(mode
     assert [kind for kind, _ in session.errors] == [ValueError]
 
 
+@pytest.mark.parametrize("options", [None, SubscribeOptions(mode="ordered"), SubscribeOptions(details=True)])
+async def test_a_plain_handler_that_is_cancelled_harms_nobody(options):
+    session, transport = await joined()
+
+    def cancelled(*args, **kwargs):
+        raise asyncio.CancelledError
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    await subscribed(session, transport, cancelled, options=options)
+    transport.play(*events(1, 2))
+    assert transport.open and session.errors == []
+    await subscribed(session, transport, interrupted, "com.other", 22, options=options)
+    with pytest.raises(KeyboardInterrupt):
+        transport.play(*events(1, subscription=22))
+
+
 async def test_nothing_waiting_is_delivered_after_unsubscribing_or_leaving():
     session, transport = await joined()
     for end in ("unsubscribe", "leave"):

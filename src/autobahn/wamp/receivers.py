@@ -40,7 +40,16 @@ class Handler:
 
     def take(self, msg: message.Event) -> None:
         """The event has arrived."""
-        outcome = self._fire(msg)
+        if msg.details or self._details_arg:
+            outcome = self._fire(msg)
+        else:  # as nearly always: go there at once
+            try:
+                outcome = self._function(*msg.args, **msg.kwargs)
+            except BaseException as exc:
+                self._raised(msg, exc)
+                return
+            if outcome is not None and not isinstance(outcome, Awaitable):
+                return
         if outcome is not None:
             self._session._runtime.spawn(self._finish(msg, outcome), "autobahn event handler")
 
@@ -54,10 +63,10 @@ class Handler:
             kwargs = {**kwargs, self._details_arg: event_details(msg, self._subscription)}
         try:
             outcome = self._function(*msg.args, **kwargs)
-        except Exception as exc:
-            self._failed(msg, exc)
+        except BaseException as exc:
+            self._raised(msg, exc)
             return None
-        if isinstance(outcome, Awaitable):
+        if outcome is not None and isinstance(outcome, Awaitable):
             return outcome
         if msg.details:
             self._pubsub.handled(msg)
@@ -71,6 +80,13 @@ class Handler:
         else:
             if msg.details:
                 self._pubsub.handled(msg)
+
+    def _raised(self, msg: message.Event, exc: BaseException) -> None:
+        """The function itself ended with ``exc``; its own cancellation is no error, here as in a task."""
+        if isinstance(exc, Exception):
+            self._failed(msg, exc)
+        elif isinstance(exc, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise exc
 
     def _failed(self, msg: message.Event, exc: Exception) -> None:
         if msg.details:
