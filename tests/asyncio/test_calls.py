@@ -52,9 +52,9 @@ class Client(RecordingSession):
 
 
 @contextlib.asynccontextmanager
-async def world(kind="local", count=2, **options):
+async def world(kind="local", count=2, clients=None, **options):
     """A router and ``count`` joined sessions; when it closes, no call and no invocation is left in any book."""
-    clients = [Client() for _ in range(count)]
+    clients = clients or [Client() for _ in range(count)]
     async with Router(None if kind == "local" else "ws://127.0.0.1:0/ws", **options) as router:
         for client in clients:
             if kind == "local":
@@ -204,6 +204,48 @@ async def test_T_ORD_2_invocations_of_one_caller_begin_in_the_order_of_its_calls
         # the plain ones run when they arrive, a task begins in the next turn of the loop: each kind is in order
         assert [n for n in seen if n % 2] == list(range(1, 1000, 2))
         assert [n for n in seen if not n % 2] == list(range(0, 1000, 2))
+
+
+class Series(Client):
+    """Joins again on the same transport, until it has joined three times."""
+
+    joins = 0
+
+    def onJoin(self, details):
+        super().onJoin(details)
+        self.joins += 1
+
+    def onLeave(self, details):
+        self.trace.append(("leave", details.reason))
+        if self.joins < 3:
+            self.join("realm1")
+        else:
+            self.disconnect()
+
+
+async def test_T_SES_6_several_sessions_one_after_another_on_one_transport(kind):
+    async with world(kind, clients=[Series(), Client()]) as (_, series, other):
+        ids, transports = set(), set()
+        for number in range(1, 4):
+            await series.ready.wait()
+            ids.add(series.session_id)
+            transports.add(id(series.transport))
+            registration = await series.register(lambda number=number: number, "com.number")
+            assert await other.call("com.number") == number
+            await other.register(asyncio.Event().wait, f"com.never{number}")
+            pending = series.call(f"com.never{number}")
+            stream = series.call_stream(f"com.never{number}")
+            series.ready.clear()
+            series.leave()
+            with pytest.raises(ApplicationError, match=r"wamp\.close\.normal"):
+                await pending
+            with pytest.raises(ApplicationError, match=r"wamp\.close\.normal"):
+                await anext(stream)
+        await series.gone.wait()
+        assert not registration.active
+        assert len(ids) == 3 and len(transports) == 1 and series.errors == []
+        with pytest.raises(ApplicationError, match="no_such_procedure"):
+            await other.call("com.number")
 
 
 # ---- T-PCR, T-PCI ----------------------------------------------------------------------------------------

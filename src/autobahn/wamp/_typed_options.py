@@ -202,7 +202,9 @@ class RegisterOptions(Record):
     - ``concurrency``: not more than so many invocations run here at a time either; the others wait, in order.
     - ``forward_timeout``: the caller's timeout is kept here instead of at the router: the endpoint is cancelled and
       the caller gets ``wamp.error.timeout``.
-    - ``blocking``: the endpoint is a plain function that may block; it runs in a thread of the session's own pool.
+    - ``blocking``: the endpoint is a plain function (or generator) that may block; it runs in a thread of the session's
+      own pool, which has ``session.blocking_threads`` of them and ends with the session. Nothing stops a thread: a call
+      that is cancelled is answered at once, and ``details.progress`` raises in its thread from then on.
     - ``stream``: the endpoint takes progressive call invocations: its only positional argument is an async iterator of
       the chunks the caller sends (no payload: None, one value: that value, else a `CallResult`).
     """
