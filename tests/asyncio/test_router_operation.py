@@ -327,7 +327,7 @@ async def test_a_realm_that_is_gone_says_goodbye_and_its_options_wait_for_the_ne
         assert "realm realm1: its new options count from the next start" in [record.getMessage() for record in lines]
 
 
-async def test_nobody_who_connects_during_a_reload_is_lost(config):
+async def test_nobody_who_connects_during_a_reload_is_lost(config, loop_name):
     async with Router.from_settings(config(CONFIG)) as router:
         stop = asyncio.Event()
         joined = 0

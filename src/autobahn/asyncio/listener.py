@@ -158,11 +158,15 @@ class Listener:
             if not (given or {}).get(name):
                 known = ", ".join(given or {}) or "none"
                 raise OSError(f"expected a socket named {name!r} from systemd, got {known}")
+            for sock in (given or {})[name]:
+                sock.setblocking(False)
             self._sockets = [sock.dup() for sock in (given or {})[name]]
         elif self.address.is_unix:
             self._sockets = [self._bind_unix(str(self.address.port))]
         else:
             self._sockets = await _bind(self.address.host, int(self.address.port))
+        for sock in self._sockets:
+            sock.setblocking(False)  # before any is duplicated: they share the flag, and `dup` sets it anew
         name_of = self._sockets[0].getsockname()
         self.url = self.address.url(int(name_of[1]) if isinstance(name_of, tuple) else None)
 
@@ -207,7 +211,6 @@ class Listener:
 
     async def _serve(self, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        sock.setblocking(False)
         options: dict[str, Any] = {"sock": sock, "ssl": self._tls, "backlog": ACCEPT_AT_ONCE}
         if self._tls is not None:
             options["ssl_handshake_timeout"] = self.settings.handshake_timeout
@@ -216,6 +219,16 @@ class Listener:
         if sys.version_info >= (3, 13) and type(loop).__module__.startswith("asyncio"):
             options["cleanup_socket"] = False  # another listener may have the path by then
         return await loop.create_unix_server(self._port, **options)
+
+    async def retire(self) -> None:
+        """As `close`, and whoever was accepted before is served: asyncio drops those it has just accepted."""
+        loop = asyncio.get_running_loop()
+        for sock in (sock for server in self._servers for sock in server.sockets):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # loops that watch in another way
+                loop.remove_reader(sock.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.close()
 
     def close(self) -> None:
         """Nobody may connect any more; connections stay."""

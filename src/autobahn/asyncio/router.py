@@ -338,7 +338,7 @@ class Router:
             if listener not in self.listeners:
                 if listener not in [old for old, _ in plan]:
                     log.info("no longer listening at {url}", url=listener.url)
-                listener.close()
+                await listener.retire()
         for listener in self.listeners:
             listener.refresh_cookies()
         self._settings = settings
