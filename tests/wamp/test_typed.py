@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autobahn import wamp
 from autobahn.wamp import message as m
@@ -462,3 +464,69 @@ def test_annotations_are_judged_when_they_are_declared():
         converting(ambiguous)
     with pytest.raises(TypeError):
         converting(odd)
+
+
+HINTS = {
+    int: int,
+    float: float,
+    str: str,
+    bool: bool,
+    bytes: bytes,
+    Decimal: Decimal,
+    uuid.UUID: uuid.UUID,
+    datetime.datetime: datetime.datetime,
+    Colour: Colour,
+    Point: Point,
+    Item: Item,
+    list[int]: list,
+    dict[str, Point]: dict,
+    tuple[int, str]: tuple,
+    int | None: (int, type(None)),
+}
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals() | st.uuids(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from("xy"), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    hints=st.lists(st.sampled_from(list(HINTS)), min_size=1, max_size=4),
+    args=st.lists(VALUES, max_size=6),
+    kwargs=st.dictionaries(st.sampled_from(["a", "b", "c", "d", "zz", "a.b", "[0]", ""]), VALUES, max_size=3),
+    shape=st.sampled_from(["plain", "star", "stars"]),
+)
+def test_whatever_comes_user_code_sees_what_it_is_annotated_with(hints, args, kwargs, shape):
+    """Never anything but the refusal, and never a value of another type."""
+    names = "abcd"[: len(hints)]
+    extra = {"plain": "", "star": ", *rest", "stars": ", **others"}[shape]
+    namespace = {}
+    exec(f"def function({', '.join(names)}{extra}): return locals()", namespace)
+    function = namespace["function"]
+    function.__annotations__ = {**dict(zip(names, hints, strict=True)), "rest": int, "others": int}
+    seen = []
+    call = converting(noted(function, seen))
+    refusal = None
+    try:
+        call(*args, **kwargs)
+    except ApplicationError as exc:
+        refusal = exc
+    if refusal is not None:
+        assert refusal.error == "wamp.error.invalid_argument"
+        assert refusal.args[0].startswith("expected ")
+        assert seen == []
+        return
+    (arguments,) = seen
+    for name, hint in zip(names, hints, strict=True):
+        assert isinstance(arguments[name], HINTS[hint])
+    assert all(type(value) is int for value in arguments.get("rest", ()))
+    assert all(type(value) is int for value in arguments.get("others", {}).values())
+
+
+def noted(function, seen):
+    @functools.wraps(function)
+    def noting(*args, **kwargs):
+        seen.append(function(*args, **kwargs))
+
+    return noting
