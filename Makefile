@@ -8,7 +8,7 @@ PURE_TESTS := tests/websocket tests/asyncio tests/attacks tests/fuzz tests/confo
 
 .PHONY: demo test check bench conformance fuzz sanitize interop soak docs build clean
 
-$(INSTALLED): pyproject.toml setup.py src/autobahn/websocket/_frames.pyx src/autobahn/websocket/_writer.pxi
+$(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/websocket/_*.p[yx][xi])
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@

@@ -17,7 +17,7 @@ else:
                 Extension(
                     "autobahn.websocket._frames",
                     ["src/autobahn/websocket/_frames.pyx"],
-                    depends=["src/autobahn/websocket/_writer.pxi"],
+                    depends=[f"src/autobahn/websocket/_{part}.pxi" for part in ("octets", "writer", "pump")],
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
             ],

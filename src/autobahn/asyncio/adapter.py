@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from autobahn.asyncio.idle import IdleContexts
@@ -17,11 +18,14 @@ from autobahn.asyncio.transport import Outbox, Tasks, gather_segments, peer_stri
 from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
 from autobahn.websocket.errors import FrameError
+from autobahn.websocket.frames import new_pump
 from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import LOG, WebSocketProtocol
 from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
 _OURS = ("autobahn.", "asyncio.", "builtins")
+_RECEIVING = frozenset({"get_buffer", "buffer_updated", "data_received"})
+_receiving = attrgetter(*_RECEIVING)
 
 
 def _is_async(callback: Callable[..., Any]) -> bool:
@@ -51,6 +55,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_meter: Meter | None = None
     _ws_idle: IdleContexts | None = None
     _ws_keep_alive: KeepAlive | None = None
+    _ws_pump: Any = None
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
     _ws_option_names: ClassVar[frozenset[str]]
@@ -121,6 +126,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if self._ws_keep_alive is not None:
             self._ws_keep_alive.stop()
             self._ws_keep_alive = None
+        if self._ws_pump is not None:
+            self._ws_pump.stop()
         if self._ws_open_future is not None and not self._ws_open_future.done():
             self._ws_never_open(self._ws_open_future)
         if self._ws_closed_future is not None and not self._ws_closed_future.done():
@@ -364,6 +371,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             )
         if _is_async(self.onMessage):
             self._ws_new_intake()
+        self._ws_new_pump()
         if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
             self.sendMessage = connection.send_message  # type: ignore[method-assign]
@@ -445,6 +453,22 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def _ws_new_intake(self) -> None:
         assert self._ws_connection is not None
         self._ws_intake = Intake(self, self._ws_connection, self._ws_loop, self._ws_failed)
+
+    def _ws_new_pump(self) -> None:
+        """What is received goes from the transport to the frame unit without a Python call of ours between."""
+        assert self._ws_connection is not None
+        if (
+            self.transport is None
+            or _receiving(type(self)) != _receiving(WebSocketAdapterProtocol)
+            or not _RECEIVING.isdisjoint(vars(self))
+        ):
+            return  # somebody stands between
+        self._ws_pump = pump = new_pump(self._ws_connection, self._ws_buffer, self._ws_outbox.flush)
+        if pump is not None:
+            pump.keep_alive = self._ws_keep_alive
+            self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
+            self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
+            self.transport.set_protocol(self)  # some transports have noted the methods
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:

@@ -1,3 +1,13 @@
 # The compiled unit has the interface of its Python twin.
+from collections.abc import Callable
+from typing import Any
+
 from autobahn.websocket._frames_py import Reader as Reader
 from autobahn.websocket._frames_py import Writer as Writer
+
+class Pump:
+    keep_alive: Any
+    def __init__(self, connection: Any, buffer: memoryview, flush: Callable[[], object]) -> None: ...
+    def stop(self) -> None: ...
+    def get_buffer(self, sizehint: int) -> memoryview: ...
+    def buffer_updated(self, nbytes: int) -> None: ...

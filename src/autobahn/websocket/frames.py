@@ -1,11 +1,19 @@
 """The frame unit: `Reader` (bytes to messages) and `Writer` (messages to bytes), RFC 6455 section 5.
 
-Compiled when the extension is there; the Python twin otherwise or with `AUTOBAHN_PURE=1`.
+Compiled when the extension is there; the Python twin otherwise or with `AUTOBAHN_PURE=1`. Only the compiled unit has
+`new_pump(connection, buffer, flush)`: a `Pump` feeds a connection without a Python call between; else it gives `None`.
 """
 
-import os
+from __future__ import annotations
 
-__all__ = ["BINARY", "CLOSE", "COMPILED", "CONTINUATION", "PING", "PONG", "TEXT", "Reader", "Writer"]
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autobahn.websocket._frames import Pump
+
+__all__ = ["BINARY", "CLOSE", "COMPILED", "CONTINUATION", "PING", "PONG", "TEXT", "Reader", "Writer", "new_pump"]
 
 CONTINUATION = 0
 TEXT = 1
@@ -20,6 +28,7 @@ COMPILED: bool
 try:
     if os.environ.get("AUTOBAHN_PURE", "0").lower() not in {"", "0", "false", "no", "off"}:
         raise ImportError
+    from autobahn.websocket._frames import Pump as _Pump
     from autobahn.websocket._frames import Reader, Writer
 
     COMPILED = True
@@ -27,3 +36,8 @@ except ImportError:
     from autobahn.websocket._frames_py import Reader, Writer
 
     COMPILED = False
+
+
+def new_pump(connection: Any, buffer: memoryview, flush: Callable[[], object]) -> Pump | None:
+    """What takes octets from `buffer` to the open `connection`, if the unit is compiled."""
+    return _Pump(connection, buffer, flush) if COMPILED else None
