@@ -298,6 +298,8 @@ def markdown(verdict: dict) -> str:
 
 def flavour(args: argparse.Namespace) -> str:
     """What is tested: `compiled`, `pure`, or the testee's own name."""
+    if args.label:
+        return str(args.label)
     if args.testee:
         return "foreign"
     if args.pure:
@@ -329,6 +331,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--report", metavar="DIR", default=str(ROOT / "reports" / "conformance"), help="where to write")
     add("--setup", action="store_true", help="only install the runner")
     add("--testee", metavar="COMMAND", help="test this program instead of testee.py")
+    add("--label", help="what the report calls the tested program (compiled, pure, …-uvloop, foreign)")
     return parser.parse_args(argv)
 
 
