@@ -92,12 +92,18 @@ def our_env(**extra: str) -> dict[str, str]:
     return extra | ({"PYTHONPATH": SOURCE} if SOURCE else {})
 
 
+def core_number(core: int) -> int:
+    """The system's number of the first, second, … core that this process may use."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[core % len(cores)]
+
+
 def pinned(core: int) -> Callable[[], None]:
     """To be called in the child: it and its children stay on this core."""
-    cores = sorted(os.sched_getaffinity(0))
+    number = core_number(core)
 
     def pin() -> None:
-        os.sched_setaffinity(0, {cores[core % len(cores)]})
+        os.sched_setaffinity(0, {number})
 
     return pin
 
@@ -310,8 +316,7 @@ def load(command: list[str], limit: float = 60.0) -> Sample | None:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=pinned(LOAD_CORE),
-        env=clean_env(),
+        env=clean_env(BENCH_CORE=str(core_number(LOAD_CORE))),
         timeout=limit,
     )
     if done.returncode:

@@ -479,6 +479,7 @@ static int serve(int port) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    pin();
     if (argc == 4 && !strcmp(argv[1], "serve")) {
         load_templates(argv[3]);
         return serve(atoi(argv[2]));

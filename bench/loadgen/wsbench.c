@@ -284,6 +284,7 @@ static int serve(int port, int ws) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    pin();
     if (argc == 10 && !strcmp(argv[1], "load")) return load(argv + 2);
     if (argc == 6 && !strcmp(argv[1], "handshakes"))
         return handshakes(atoi(argv[2]), atoi(argv[3]), atof(argv[4]), argv[5]);
