@@ -7,8 +7,8 @@ import pytest
 
 NEEDLESS = {
     # of the standard library; asyncio itself brings ssl, socket and subprocess
-    "calendar", "email.utils", "hashlib", "hmac", "html", "http", "http.client", "ipaddress", "pathlib", "pprint",
-    "secrets", "stringprep", "tempfile", "tomllib", "unittest", "urllib.parse", "urllib.request", "zoneinfo",
+    "calendar", "email.utils", "hashlib", "hmac", "html", "http", "http.client", "ipaddress", "json", "pathlib",
+    "pprint", "secrets", "stringprep", "tempfile", "tomllib", "unittest", "urllib.parse", "urllib.request", "zoneinfo",
     # of others
     "argon2", "bjdata", "cryptography", "nacl", "nats", "prometheus_client", "rich", "txaio", "uvloop",
     # our own, for those who use them
