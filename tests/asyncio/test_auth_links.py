@@ -15,6 +15,7 @@ from autobahn.asyncio.websocket import WampWebSocketServerFactory
 from autobahn.router.auth import Cookies
 from autobahn.wamp.exception import ApplicationError
 from autobahn.websocket.cookies import CookieJar
+from closing import closed
 
 FAST = {"initial_retry_delay": 0.001, "max_retry_delay": 0.005, "max_retries": 0}
 TICKET = {"principals": {"joe": {"ticket": "secret", "role": "user"}, "ann": {"ticket": "other", "role": "user"}}}
@@ -79,7 +80,7 @@ class TlsRouter:
         CA.configure_trust(context)
         CA.issue_cert("127.0.0.1").configure_cert(context)
         make = WampWebSocketServerFactory if self.kind == "websocket" else WampRawSocketServerFactory
-        factory = make(self.router.new_session)
+        factory = self.factory = make(self.router.new_session)
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(factory, "127.0.0.1", 0, ssl=context)
         self.port = self.server.sockets[0].getsockname()[1]
@@ -88,6 +89,7 @@ class TlsRouter:
     async def __aexit__(self, *_):
         self.server.close()
         await self.router.close()
+        await closed(self.factory)
 
     def transport(self, name=None):
         scheme = {"websocket": "wss", "rawsocket": "rss"}[self.kind]

@@ -20,6 +20,7 @@ from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.serializer import MsgPackSerializer, create_transport_serializers
 from autobahn.websocket.cookies import CookieJar
+from closing import closed
 
 CA = trustme.CA()
 AUTH = {"realm1": {"ticket": {"principals": {"joe": {"ticket": "secret", "role": "user"}}}, "cookie": True}}
@@ -74,6 +75,7 @@ async def test_tls(scheme, loop_name):
             await autobahn.connect(url, realm="realm1")
         assert caught.value.phase == "tls"
         server.close()
+        await closed(factory)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from autobahn.wamp.exception import SerializationError
 from autobahn.wamp.interfaces import IPayloadCodec
 from autobahn.wamp.serializer import create_transport_serializer, create_transport_serializers
 from autobahn.wamp.types import CallResult, EncodedPayload
+from closing import closed
 
 needs_nacl = pytest.mark.skipif(not HAS_CRYPTOBOX, reason="needs PyNaCl")
 NAMES = ("json", "msgpack", "cbor", "ubjson")
@@ -54,7 +55,9 @@ class World:
 
     async def __aenter__(self):
         await self.router.start()
-        factory = WampRawSocketServerFactory(self.router.new_session, create_transport_serializers(NAMES))
+        factory = self.factory = WampRawSocketServerFactory(
+            self.router.new_session, create_transport_serializers(NAMES)
+        )
         self.server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         return self
 
@@ -65,6 +68,7 @@ class World:
             await session.wait_disconnected()
         self.server.close()
         await self.router.close()
+        await closed(self.factory)
 
     async def join(self, name="json"):
         session = Session()

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 import autobahn
+from autobahn.asyncio.component import Component
 from autobahn.asyncio.rawsocket import WampRawSocketServerFactory
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WampWebSocketServerFactory
@@ -21,6 +22,7 @@ from autobahn.wamp.serializer import (
     create_transport_serializer,
     create_transport_serializers,
 )
+from closing import closed
 
 HELLO = [1, "realm1", {"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}}]
 OCTETS = bytes(range(256))
@@ -60,10 +62,11 @@ class Served:
         await self.router.start()
         plain = [s for s in self.serializers if not s.batched]
         loop = asyncio.get_running_loop()
-        for factory in (
+        self.factories = (
             WampWebSocketServerFactory(self.router.new_session, serializers=self.serializers),
             WampRawSocketServerFactory(self.router.new_session, plain or None),
-        ):
+        )
+        for factory in self.factories:
             self.servers.append(await loop.create_server(factory, "127.0.0.1", 0))
         self.ws, self.rs = (
             f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -75,6 +78,7 @@ class Served:
         for server in self.servers:
             server.close()
         await self.router.close()
+        await closed(*self.factories)
 
 
 async def talk(one, two):
@@ -130,6 +134,26 @@ async def test_other_conventions_of_json_by_agreement():
             async with two.events("com.price") as events:
                 await one.publish("com.price", Decimal("1.10"), options=PublishOptions(acknowledge=True))
                 assert (await anext(events)).args == [Decimal("1.10")]
+
+
+@pytest.mark.parametrize("scheme", ["ws", "rs"])
+@pytest.mark.parametrize("given", ["ubjson", "json.batched", UpsideSerializer()])
+async def test_a_component_may_name_or_give_serializers(scheme, given):
+    if scheme == "rs" and given == "json.batched":
+        with pytest.raises(ValueError, match="expected 'serializer' out of"):
+            Component(transports=[{"url": "rs://localhost:1", "serializer": given}])
+        return
+    async with Served("cbor", "ubjson", "json.batched", UpsideSerializer()) as there:
+        seen = []
+
+        async def main(_, session):
+            seen.append(session.session_details.serializer)
+            await session.register(lambda x: x, "com.echo")
+            assert await session.call("com.echo", OCTETS) == OCTETS
+
+        key = {"serializers": [given]} if scheme == "ws" else {"serializer": given}
+        await Component(main=main, transports=[{"url": getattr(there, scheme), **key}], realm="realm1").start()
+        assert seen == [given if isinstance(given, str) else "upside"]
 
 
 # ---- by hand --------------------------------------------------------------------------------------------------------

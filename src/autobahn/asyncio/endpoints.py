@@ -20,7 +20,8 @@ from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.exception import ConnectTimeout
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
-from autobahn.wamp.serializer import SERID_TO_SER
+from autobahn.wamp.interfaces import ISerializer
+from autobahn.wamp.serializer import SERID_TO_SER, create_transport_serializer
 from autobahn.wamp.session import settle
 from autobahn.websocket.cookies import CookieJar, with_cookies
 from autobahn.websocket.proxy import Proxy, parse_proxy
@@ -95,7 +96,7 @@ class TransportDescription:
     url: str
     endpoint: Endpoint
     type: str = "websocket"
-    serializers: tuple[str, ...] = DEFAULT_SERIALIZERS
+    serializers: tuple[Any, ...] = DEFAULT_SERIALIZERS  # ids, or serializers
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     headers: Any = dataclasses.field(default_factory=dict)
     retry: Retry = dataclasses.field(default_factory=Retry)
@@ -109,7 +110,7 @@ class TransportDescription:
         InvalidHandshake, or InvalidStatus, when it refuses the handshake of WebSocket or RawSocket.
         """
         factory: Any
-        serializers = [SERID_TO_SER[name]() for name in self.serializers]
+        serializers = [create_transport_serializer(s) if isinstance(s, str) else s for s in self.serializers]
         if self.factory is not None:
             factory = self.factory(session_factory)
         elif self.type == "rawsocket":
@@ -206,7 +207,7 @@ def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> Transport
     endpoint = _parse_endpoint(where, item.get("endpoint"), secure, host, port)
     endpoint.proxy = _parse_proxy(where, item.get("proxy"), endpoint)
     name = item.get("serializer") or DEFAULT_RAWSOCKET_SERIALIZER
-    if not isinstance(name, str) or name not in SERID_TO_SER:
+    if not (isinstance(name, ISerializer) or (isinstance(name, str) and name in SERID_TO_SER)):
         raise ValueError(f"{where}: expected 'serializer' out of {', '.join(SERID_TO_SER)}, got {name!r}")
     return TransportDescription(
         url=url or _url_of(endpoint),
@@ -296,13 +297,14 @@ def _parse_tls(where: str, tls: Any) -> tuple[bool | ssl_module.SSLContext | Non
     return context, tls.get("hostname")
 
 
-def _parse_serializers(where: str, names: Any) -> tuple[str, ...]:
+def _parse_serializers(where: str, names: Any) -> tuple[Any, ...]:
+    """Ids like "cbor" or "json.batched", or serializers."""
     if names is None:
         return DEFAULT_SERIALIZERS
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"{where}: expected 'serializers' as a list of ids, got {names!r}")
     for name in names:
-        if name not in SERID_TO_SER:
+        if not isinstance(name, ISerializer) and str(name).removesuffix(".batched") not in SERID_TO_SER:
             known = ", ".join(SERID_TO_SER)
             raise ValueError(f"{where}: expected 'serializers' out of {known}, got {name!r}")
     return tuple(names)
