@@ -224,6 +224,7 @@ class Router:
                 await listener.listen()
         except BaseException:
             self._stop_listening()
+            core.close_files()
             self._core = None
             raise
         self.lag = LoopLag(loop)
@@ -282,6 +283,7 @@ class Router:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._until(lambda: not core.links and not self.gate.visits)
         self.lag.stop()
+        core.close_files()
         self._core = None
         self._is_listening = False
 

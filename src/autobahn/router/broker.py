@@ -71,12 +71,13 @@ class Broker:
         ids: GlobalIds,
         observers: list[RealmObserver],
         options: RealmOptions | None = None,
+        store: Any = None,
     ) -> None:
         self.options = options = options if options is not None else RealmOptions()
         by_component = options.prefix_match == "uri-component"
         self.subscriptions: PatternMap[Subscription] = PatternMap(by_component)
         self.by_id: dict[int, Subscription] = {}
-        self.retention = Retention(options.max_retained, by_component)
+        self.retention = Retention(options.max_retained, by_component, store)
         is_governed = options.trustlevels is not None or options.disclose_publisher == "always"
         self.table: dict[int, Any] = {
             16: self.publish_governed if is_governed else self.publish,
@@ -90,7 +91,7 @@ class Broker:
         self._last_id = 0
         for topic in options.history:
             check_uri(topic.uri, topic.match, options.strict_uris)
-            self._add(topic.match, topic.uri).history = History(topic.limit)
+            self._add(topic.match, topic.uri).history = History(topic, store)
 
     def features(self) -> dict[str, bool]:
         """What WELCOME announces for the broker."""

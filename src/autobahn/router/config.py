@@ -50,6 +50,10 @@ class RealmOptions:
         meta_kill_roles: roles that may end sessions, registrations and subscriptions of others by the meta API; None:
             all but ``anonymous``.
         history: topics whose events are kept.
+        store: an SQLite file in which event history and retained events are kept; None: in memory only. What is
+            acknowledged is in the file: it outlives the process.
+        store_sync: "normal": the operating system writes it to the disk in its time; "full": at once, so that it
+            outlives a power failure, too.
         slow_policy: what gives way when a client reads its events too slowly (see `slow_queue`): its link
             ("disconnect"), the oldest events that wait ("drop-oldest"), the new ones ("drop-newest"), or all but the
             newest of each subscription and topic ("conflate").
@@ -72,5 +76,7 @@ class RealmOptions:
     max_testaments: int = 100
     meta_kill_roles: frozenset[str] | None = None
     history: tuple[HistoryTopic, ...] = field(default=())
+    store: str | None = None
+    store_sync: Literal["normal", "full"] = "normal"
     slow_policy: SlowPolicy = "disconnect"
     slow_queue: int = 4 << 20

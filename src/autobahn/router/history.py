@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
+from autobahn.router.config import HistoryTopic
 from autobahn.router.delivery import Publication
 from autobahn.router.options import Audience, Options
 from autobahn.router.peer import Peer, timestamp
@@ -51,16 +52,37 @@ class Entry:
         return event
 
 
+class Shelf(Protocol):
+    """Where a history is kept beyond the process."""
+
+    def history(self, match: str, uri: str, limit: int) -> Iterable[tuple[int, Entry]]: ...
+    def append(self, match: str, uri: str, entry: Entry, oldest: int | None) -> int: ...
+
+
 class History:
     """The newest events of one subscription, in the order in which they came."""
 
-    def __init__(self, limit: int) -> None:
-        self._entries: deque[Entry] = deque(maxlen=limit)
+    def __init__(self, topic: HistoryTopic, shelf: Shelf | None = None) -> None:
+        self._topic = topic
+        self._shelf = shelf
+        self._entries: deque[Entry] = deque(maxlen=topic.limit)
+        self._numbers: deque[int] = deque(maxlen=topic.limit)  # of the entries, on the shelf
+        if shelf is not None:
+            for number, entry in shelf.history(topic.match, topic.uri, topic.limit):
+                self._numbers.append(number)
+                self._entries.append(entry)
 
     def append(self, entry: Entry) -> None:
-        """``entry`` is the newest. Events for certain sessions are not kept: their ids will mean others later."""
-        if entry.audience is None or not entry.audience.names_sessions:
-            self._entries.append(entry)
+        """``entry`` is the newest. Events for certain sessions are not kept: their ids will mean others later.
+
+        ApplicationError when it cannot be kept on the shelf.
+        """
+        if entry.audience is not None and entry.audience.names_sessions:
+            return
+        if self._shelf is not None:
+            oldest = self._numbers[0] if len(self._numbers) == self._numbers.maxlen else None
+            self._numbers.append(self._shelf.append(self._topic.match, self._topic.uri, entry, oldest))
+        self._entries.append(entry)
 
     def find(self, peer: Peer, filters: Options) -> list[Entry]:
         """The events ``peer`` may have that pass all ``filters``; raises ``invalid_argument`` for a bad one."""

@@ -108,6 +108,10 @@ class Audience:
         """Whether a list of session ids is among the rules, which mean nothing to later sessions."""
         return any(attribute == "id" for attribute, _, _ in self._rules)
 
+    def rules(self) -> list[tuple[str, bool, list[Any]]]:
+        """The rules as plain lists."""
+        return [(attribute, wanted, sorted(values)) for attribute, wanted, values in self._rules]
+
     def admits(self, peer: Peer) -> bool:
         """In no exclude list and in every eligible list."""
         return all((getattr(peer, attribute) in values) is wanted for attribute, wanted, values in self._rules)

@@ -27,6 +27,13 @@ Authorize = Callable[[Peer, int, str, str], bool]
 _REQUESTS = (16, 32, 34, 48, 64, 66)
 
 
+def open_store(path: str, realm: str, delivery: Delivery, options: RealmOptions) -> Any:
+    """The `Store` of a realm. SQLite is imported where it is used: most routers keep nothing."""
+    from autobahn.router.store import Store
+
+    return Store(path, realm, delivery, options.store_sync)
+
+
 class Realm:
     """A name space in which sessions call and publish. Everything in it happens at once, nothing awaits."""
 
@@ -41,7 +48,8 @@ class Realm:
         self.observers: list[RealmObserver] = []
         self.authorize: Authorize = _everybody  # permissions set it
         self.delivery = Delivery()
-        self.broker = Broker(self.delivery, ids, self.observers, options)
+        self._store = None if options.store is None else open_store(options.store, name, self.delivery, options)
+        self.broker = Broker(self.delivery, ids, self.observers, options, self._store)
         self.dealer = Dealer(self.observers, options, runtime)
         self.house = house = HouseSession(ids.next(), self.broker, self.dealer, self.sessions)
         self.testaments = Testaments(house, self.broker, ids, options, self.may)
@@ -80,6 +88,11 @@ class Realm:
         """The observers know of ``peer``."""
         for observer in self.observers:
             observer.session_joined(peer)
+
+    def close(self) -> None:
+        """The realm is of no more use; its file is closed."""
+        if self._store is not None:
+            self._store.close()
 
     def backlog(self, peer: Any) -> Backlog:
         """Where the events for ``peer`` wait while its link takes no more."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from autobahn.router.delivery import Publication
 from autobahn.router.options import Audience, Options
 from autobahn.router.patterns import EXACT, matches
@@ -31,6 +34,13 @@ class Retained:
         return self.audience is None or self.audience.admits(peer)
 
 
+class Shelf(Protocol):
+    """Where retained events are kept beyond the process."""
+
+    def retained(self) -> Iterable[Retained]: ...
+    def retain(self, topic: str, events: Iterable[Retained]) -> None: ...
+
+
 class Retention:
     """The retained events of a realm, by topic.
 
@@ -38,26 +48,35 @@ class Retention:
     that audience. Of the latter, a topic keeps the last `MAX_PER_TOPIC`; too many topics push out the oldest.
     """
 
-    def __init__(self, max_topics: int, by_component: bool) -> None:
+    def __init__(self, max_topics: int, by_component: bool, shelf: Shelf | None = None) -> None:
         self._topics: dict[str, list[Retained]] = {}  # in the order of their last event
         self._max_topics = max_topics
         self._by_component = by_component
+        self._shelf: Shelf | None = None
+        if shelf is not None:
+            for event in shelf.retained():
+                self.keep(event)
+            self._shelf = shelf
 
     def __len__(self) -> int:
         return len(self._topics)
 
     def keep(self, event: Retained) -> None:
-        """``event`` is the newest of its topic."""
-        events = self._topics.pop(event.topic, [])
-        if event.audience is None and not event.passthru_feature:
-            events.clear()
-        events.append(event)
-        self._topics[event.topic] = events[-MAX_PER_TOPIC:]
+        """``event`` is the newest of its topic. ApplicationError when it cannot be kept on the shelf."""
+        covers_all = event.audience is None and not event.passthru_feature
+        before = [] if covers_all else self._topics.get(event.topic, [])
+        events = [*before, event][-MAX_PER_TOPIC:]
+        if self._shelf is not None:
+            self._shelf.retain(event.topic, events)
+        self._topics.pop(event.topic, None)
+        self._topics[event.topic] = events
         if len(self._topics) > self._max_topics:
-            del self._topics[next(iter(self._topics))]
+            self.clear(next(iter(self._topics)))
 
     def clear(self, topic: str) -> bool:
         """Nothing is retained for ``topic`` any more; returns whether there was something."""
+        if self._shelf is not None:
+            self._shelf.retain(topic, [])
         return self._topics.pop(topic, None) is not None
 
     def find(self, peer: Peer, match: str, uri: str) -> list[Retained]:

@@ -117,6 +117,12 @@ class Router:
             self.past.update(realm.totals())
         for session in list(realm.sessions.values()):
             session.close(reason, "the realm is closed")
+        realm.close()
+
+    def close_files(self) -> None:
+        """The router is of no more use: files in which its realms keep events are closed."""
+        for realm in self.realms.values():
+            realm.close()
 
     def is_on_demand(self, name: str) -> bool:
         """Whether the realm ``name`` was made when a client asked for it."""
@@ -148,6 +154,7 @@ class Router:
         del self._on_demand[realm.name]
         if realm.is_empty() and not len(realm.broker.retention) and not realm.options.history:
             del self.realms[realm.name]
+            realm.close()
             self.past.update(realm.totals())
         else:
             self._on_demand[realm.name] = realm  # the last one to make room
