@@ -14,11 +14,13 @@ from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationSession, Session
 from autobahn.asyncio.websocket import WampWebSocketServerFactory
 from autobahn.wamp import ApplicationError, ComponentConfig
-from autobahn.wamp.auth import create_authenticator
+from autobahn.wamp import message as m
+from autobahn.wamp.auth import compute_wcs, create_authenticator
 from autobahn.wamp.cryptosign import CryptosignKey
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.refusal import REFUSALS, is_refusal
 from autobahn.wamp.scram import CROSSBAR, SPEC, Credential
+from scripted import ScriptedTransport, settle
 
 SEED = bytes(range(32)).hex()
 KEY = CryptosignKey.from_bytes(bytes.fromhex(SEED))
@@ -384,3 +386,71 @@ def test_authenticators_that_contradict_each_other():
     session.add_authenticator(create_authenticator("ticket", authid="joe", ticket="x"))
     with pytest.raises(ValueError, match="Inconsistent authid"):
         session.add_authenticator(create_authenticator("wampcra", authid="ann", secret="x"))
+
+
+# ---- the client's end, word by word -------------------------------------------------------------------------------
+
+
+async def opened(*authenticators):
+    """A session on a scripted transport that has said HELLO."""
+    session = Session(ComponentConfig("realm1"))
+    for authenticator in authenticators:
+        session.add_authenticator(authenticator)
+    transport = ScriptedTransport(session)
+    session.onOpen(transport)
+    await settle()
+    return session, transport
+
+
+async def test_two_rounds_of_challenge():
+    """WAMP allows a router to ask more than once (two factors)."""
+    session, transport = await opened(
+        create_authenticator("ticket", authid="joe", ticket="first"),
+        create_authenticator("wampcra", authid="joe", secret="second"),
+    )
+    assert transport.take()[0][2]["authmethods"] == ["ticket", "wampcra"]
+    transport.play(m.Challenge("ticket", {}))
+    await settle()
+    assert transport.take() == [[5, "first", {}]]
+    transport.play(m.Challenge("wampcra", {"challenge": "x"}))
+    await settle()
+    assert transport.take() == [[5, compute_wcs("second", "x").decode(), {}]]
+    transport.play(m.Welcome(7, {"roles": {"broker": {}}, "authid": "joe", "authmethod": "wampcra"}))
+    await settle()
+    assert session.session_id == 7
+    transport.close()
+    await settle()
+
+
+@pytest.mark.parametrize("method", ["scram", "wampcra"])
+async def test_the_loop_goes_on_while_a_key_is_derived(method):
+    rounds = 600_000
+    if method == "scram":
+        _, transport = await opened(create_authenticator("scram", authid="joe", password="x"))
+        nonce = transport.take()[0][2]["authextra"]["nonce"]
+        extra = {"nonce": CROSSBAR.combine(nonce), "salt": "AAAA", "kdf": "pbkdf2", "iterations": rounds}
+    else:
+        _, transport = await opened(create_authenticator("wampcra", authid="joe", secret="x"))
+        extra = {"challenge": "x", "salt": "y", "iterations": rounds}
+    transport.sent.clear()
+    transport.play(m.Challenge(method, extra))
+    turns = 0
+    while not transport.sent:
+        await asyncio.sleep(0)
+        turns += 1
+    assert transport.take()[0][0] == 5
+    assert turns > 100
+    transport.close()
+    await settle()
+
+
+@pytest.mark.parametrize("method", ["tls", "cookie", "anonymous"])
+async def test_methods_that_are_not_challenged(method):
+    session, transport = await opened(create_authenticator(method))
+    session.onUserError = lambda fail, msg: None
+    transport.take()
+    transport.play(m.Challenge(method, {}))
+    await settle()
+    assert transport.take()[0][::2] == [3, "wamp.error.cannot_authenticate"]
+    transport.close()
+    await settle()
