@@ -17,7 +17,8 @@ __all__ = ["BACKENDS", "Deflater", "Inflater", "load_backend"]
 
 BACKENDS = {"zlib": "zlib", "isal": "isal.isal_zlib", "zlib-ng": "zlib_ng.zlib_ng"}
 """Modules with the interface of `zlib` by name."""
-_HISTORY = 4096  # octets of history that are kept in place of an idle decompressor
+_SLACK = 4096  # octets of history beyond the window before the oldest are dropped
+_PACKED = 4096  # from so many octets on, the history of an idle decompressor is kept compressed
 
 
 def load_backend(name: str) -> Any:
@@ -67,6 +68,7 @@ class Inflater:
         "_context",
         "_history",
         "_no_context_takeover",
+        "_packed",
         "_rest",
         "_streams",
         "_unfinished",
@@ -78,7 +80,8 @@ class Inflater:
 
     def __init__(self, *, window_bits: int = 15, no_context_takeover: bool = False, backend: str = "zlib") -> None:
         self._zlib = load_backend(backend)
-        self._history: bytes | None = b""  # all that came out so far; None: too much to keep
+        self._history: bytearray | None = None  # what came out last, a window of it: what the peer may refer to
+        self._packed: bytes | None = None  # that in place of the context, compressed
         self.on_context: Callable[[], None] | None = None
         """Called when a context is made."""
         self.uses = 0
@@ -113,10 +116,17 @@ class Inflater:
         return b"".join(parts)
 
     def release(self) -> bool:
-        """Gives the context back, if it is between two messages and has little to remember; whether there is none."""
-        if self._unfinished or self._rest or self._history is None:
+        """Gives the context back, if it is between two messages; whether there is none."""
+        if self._unfinished or self._rest:
             return self._context is None
         self._context = None
+        history = self._history
+        if history is not None and len(history) >= _PACKED:
+            del history[: -(1 << -self._wbits)]
+            packed = zlib.compress(history, 1)
+            if len(packed) < len(history):
+                self._packed = packed
+                self._history = None
         return True
 
     def end_message(self, max_length: int) -> bytes:
@@ -128,28 +138,38 @@ class Inflater:
                 out = context.decompress(_FLUSH_TAIL, max_length)
             except self._zlib.error as exc:
                 raise FrameError(1007, _BAD_DATA) from exc
-            if self._history is not None:
-                self._remember(out)
+            self._remember(out)
             if context.eof:
                 self._context = None
-                self._history = b""
+                self._history = None
         self._unfinished = False
         self._streams = 0
         self.uses += 1
         if self._no_context_takeover:
             self._context = None
-            self._history = b""
+            self._history = None
         return out
 
     def _remember(self, out: bytes) -> None:
-        assert self._history is not None
-        self._history = self._history + out if len(self._history) + len(out) <= _HISTORY else None
+        if self._no_context_takeover or not out:
+            return
+        window = 1 << -self._wbits
+        history = self._history
+        if history is None or len(out) >= window:
+            self._history = bytearray(memoryview(out)[-window:])
+            return
+        if (size := len(history) + len(out)) > window + _SLACK:
+            del history[: size - window]
+        history += out
 
     def _new_context(self) -> _Decompressor:
+        if self._packed is not None:
+            self._history = bytearray(zlib.decompress(self._packed))
+            self._packed = None
         history = self._history
         context: _Decompressor
         if history:  # a context was given back
-            context = self._zlib.decompressobj(self._wbits, zdict=history[-(1 << -self._wbits) :])
+            context = self._zlib.decompressobj(self._wbits, zdict=bytes(history[-(1 << -self._wbits) :]))
         else:
             context = self._zlib.decompressobj(self._wbits)
         if self.on_context is not None:
@@ -169,8 +189,7 @@ class Inflater:
             self._rest = self._rest[_SLICE:]
             self._unfinished = True
         out = context.decompress(data, room)  # without input it gives what it held back for want of room
-        if self._history is not None:
-            self._remember(out)
+        self._remember(out)
         if context.eof:
             self._end_stream(context.unused_data)
         return out
@@ -178,7 +197,7 @@ class Inflater:
     def _end_stream(self, unused: bytes) -> None:
         """A block with BFINAL came (RFC 7692 7.2.3.4): what follows is a new stream."""
         self._context = None
-        self._history = b""  # the window ends with the stream
+        self._history = None  # the window ends with the stream
         self._unfinished = False
         self._streams += 1
         if self._streams > _MAX_STREAMS:
