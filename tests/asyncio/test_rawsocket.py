@@ -170,7 +170,7 @@ async def test_a_client_whose_server_says_nothing():
     }  # fmt: skip
     failures = []
     component = Component(transports=transport)
-    component.on_connectfailure(lambda c, exc: failures.append(str(exc)))
+    component.on_connectfailure(lambda c, exc: failures.append(exc.message))
     with pytest.raises(RuntimeError, match="Exhausted"):
         await component.start()
     assert failures == ["expected the handshake within 0.05 seconds"]
@@ -190,7 +190,8 @@ async def test_a_client_whose_server_says_nothing():
         ({"url": "rs://a", "serializer": 5}, "expected 'serializer'"),
         ({"url": "rs://a", "serializers": ["cbor"]}, "use 'serializer'"),
         ({"url": "rs://a", "headers": {"a": "b"}}, "expected no 'headers' for type 'rawsocket'"),
-        ({"url": "rs://a", "proxy": {"host": "a", "port": 1}}, "expected no 'proxy' for type 'rawsocket'"),
+        ({"url": "rs://a", "proxy": {"host": "a"}}, "transport 0, proxy:"),
+        ({"url": "rs://unix:/a", "proxy": {"host": "a", "port": 1}}, "expected no 'proxy' for a Unix socket"),
         ({"url": "rs://a", "options": {"auto_fragment_size": 5}}, "autoFragmentSize"),
         ({"url": "rs://a", "options": {"max_message_payload_size": 511}}, "from 512 to 16777216, got 511"),
         ({"url": "rs://a", "options": {"autoPingInterval": "x"}}, "as a number from 0"),

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from autobahn.asyncio import rawsocket
+from autobahn.asyncio import rawsocket, rawsocket_protocol
 from autobahn.asyncio.router import Router
 from autobahn.wamp import TransportLost
 from scripted import RecordingSession
@@ -36,7 +36,7 @@ async def subscriber(router, topic):
 
 
 async def test_S33_a_subscriber_that_never_reads_is_dropped_and_nobody_else_notices(loop_name, monkeypatch):
-    monkeypatch.setattr(rawsocket, "MAX_WAITING", 4 << 20)
+    monkeypatch.setattr(rawsocket_protocol, "MAX_WAITING", 4 << 20)
     async with Router("rs://127.0.0.1:0") as router:
         publisher, ready = RecordingSession(), asyncio.Event()
         publisher.on("ready", lambda _: ready.set())

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 from autobahn.exception import Disconnected, PayloadExceededError
@@ -189,11 +190,30 @@ class WampLink:
             else:
                 for msg in self._parts(data):
                     session.onMessage(msg)
-        except ProtocolError as exc:
-            self._violation(exc)
-        except TransportLost:
-            pass  # closed while its last messages were processed
         except Exception as exc:
+            self._failed(exc)
+
+    def receiver(self) -> Callable[[bytes], None]:
+        """`receive` for a channel that does not tell binary messages from text: one call less for each."""
+        decode = self._decode
+        if self._parts is not None:
+            return partial(self.receive, binary=self._binary)
+
+        def receive(data: bytes) -> None:
+            session = self.session
+            if session is not None:
+                try:
+                    session.onMessage(decode(data))
+                except Exception as exc:
+                    self._failed(exc)
+
+        return receive
+
+    def _failed(self, exc: Exception) -> None:
+        """A message could not be processed."""
+        if isinstance(exc, ProtocolError):
+            self._violation(exc)
+        elif not isinstance(exc, TransportLost):  # else closed while its last messages were processed
             self._internal_error(exc)
 
     def _split(self, data: bytes) -> Iterator[Message]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from autobahn.rawsocket.errors import FrameError
 from autobahn.rawsocket.handshake import MAX_LENGTH
@@ -15,6 +16,8 @@ PING = 1
 PONG = 2
 
 _HEAD = struct.Struct(">I")
+_pack = _HEAD.pack
+_unpack_from = _HEAD.unpack_from
 _NAMES = ("message", "ping", "pong")
 
 
@@ -24,41 +27,56 @@ def head(kind: int, length: int) -> bytes:
 
 
 class Writer:
-    """Gathers frames; `wake()` is called when it stops being empty while not `corked`."""
+    """Gathers frames; `wake()` is called when it stops being empty while not `corked`.
 
-    __slots__ = ("_parts", "_wake", "corked", "size")
+    `limit`: octets of a payload that `message` takes by itself; what is longer goes to `long_way(payload)`, and with -1
+    everything does. One comparison on the usual way answers whether a message may be sent at all.
+    """
+
+    __slots__ = ("_limit", "_parts", "_wake", "corked", "long_way", "size")
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
         self._parts: list[bytes] = []
+        self._limit = MAX_LENGTH - 1
+        self.long_way: Callable[[bytes], None] = partial(self.frame, MESSAGE)
         self.corked = False
         self.size = 0  # octets waiting
+
+    @property
+    def limit(self) -> int:
+        """The longest payload of a message that takes the usual way."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = min(limit, MAX_LENGTH - 1)  # the head of a longer one is another
 
     def frame(self, kind: int, payload: bytes) -> None:
         """Append one frame. The caller answers for its length."""
         length = len(payload)
-        was_empty = not self.size
+        if not self.size and not self.corked:
+            self._wake()
         self.size += 4 + length
         self._parts += (head(kind, length), payload)
-        if was_empty and not self.corked:
-            self._wake()
 
-    def message(self, payload: bytes) -> None:
-        """The same as ``frame(MESSAGE, payload)``, for the many."""
+    def message(self, payload: bytes, binary: bool = True) -> None:
+        """Append a message, or take the long way. `binary` is for interfaces that ask: RawSocket does not know it."""
         length = len(payload)
-        was_empty = not self.size
-        self.size += 4 + length
-        self._parts += (_HEAD.pack(length if length < MAX_LENGTH else 8 << 24), payload)
-        if was_empty and not self.corked:
+        if length > self._limit:
+            self.long_way(payload)
+            return
+        if not self.size and not self.corked:
             self._wake()
+        self.size += 4 + length
+        self._parts += (_pack(length), payload)
 
     def raw(self, data: bytes) -> None:
         """Append octets as they are."""
-        was_empty = not self.size
+        if data and not self.size and not self.corked:
+            self._wake()
         self.size += len(data)
         self._parts.append(data)
-        if was_empty and self.size and not self.corked:
-            self._wake()
 
     def take(self) -> bytes:
         """All octets waiting, in one piece; nothing waits afterwards."""
@@ -105,7 +123,8 @@ class Reader:
     @limit.setter
     def limit(self, limit: int) -> None:
         self._limit = limit
-        self._plain = min(limit, MAX_LENGTH - 1)  # heads up to here are messages of that length
+        if not self._stopped:
+            self._plain = min(limit, MAX_LENGTH - 1)  # heads up to here are messages of that length
 
     @property
     def is_idle(self) -> bool:
@@ -115,6 +134,7 @@ class Reader:
     def stop(self) -> None:
         """Nothing is called any more, and what is fed is ignored."""
         self._stopped = True
+        self._plain = -1
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -122,14 +142,16 @@ class Reader:
         at = 0 if self._kind < 0 and not self._buffer else self._resume(data)
         end = len(data)
         plain = self._plain
-        while not self._stopped:
+        while plain >= 0:
             begin = at + 4
             if begin > end:
                 if at < end:
                     self._buffer += data[at:]
                 return
-            (word,) = _HEAD.unpack_from(data, at)
-            kind, length = (MESSAGE, word) if word <= plain else self._parse(word)
+            (length,) = _unpack_from(data, at)
+            kind = MESSAGE
+            if length > plain:
+                kind, length = self._parse(length)
             at = begin + length
             if at > end:
                 self._buffer += data[begin:]
@@ -140,7 +162,7 @@ class Reader:
                 self.on_message(data[begin:at])
             else:
                 self._call(kind, data[begin:at])
-            plain = self._plain  # a callback may have changed the limit
+            plain = self._plain  # a callback may have changed the limit, or stopped us
 
     def _resume(self, data: bytes) -> int:
         """Go on with the frame that has begun; how many octets of ``data`` it took."""
