@@ -327,6 +327,13 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = bytearray()
         self.closing = False
+        self.protocol = None
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+    def get_protocol(self):
+        return self.protocol
 
     def write(self, data):
         self.sent += data
@@ -400,20 +407,21 @@ def life(factory, pieces, *, answered=False):
 
     async def live():
         wire, protocol = Wire(), factory()
+        wire.protocol = protocol
         protocol.connection_made(wire)
         await asyncio.sleep(0)
         if answered:
             key = bytes(wire.sent).partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
-            receive(protocol, RESPONSE.replace(accept_value(KEY).encode(), accept_value(key).encode()))
+            receive(wire, RESPONSE.replace(accept_value(KEY).encode(), accept_value(key).encode()))
         before, size = len(wire.sent), 0
         for piece in pieces:
             size += len(piece)
             if not wire.closing:
-                receive(protocol, piece)
+                receive(wire, piece)
         await asyncio.sleep(0)
         # An echo, not a bomb: a message has 5000 octets at most.
         assert len(wire.sent) - before <= 40 * size + 4096
-        protocol.connection_lost(None)
+        wire.protocol.connection_lost(None)
         assert protocol.ended
         return protocol
 
@@ -424,17 +432,15 @@ def life(factory, pieces, *, answered=False):
     return protocol
 
 
-def receive(protocol, data):
+def receive(wire, data):
     """`data` arrives the way the event loop brings it."""
-    if isinstance(protocol, asyncio.BufferedProtocol):
-        while data:
-            buffer = protocol.get_buffer(-1)
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
-            protocol.buffer_updated(size)
-            data = data[size:]
-    elif data:
-        protocol.data_received(data)
+    while data and not wire.closing:
+        protocol = wire.protocol  # it may change under way
+        buffer = protocol.get_buffer(-1)
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
 
 
 def server(data):
