@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autobahn.asyncio.deadline import Clock
-from autobahn.websocket.deflate import Deflater, Inflater
+from autobahn.websocket.compress_base import Engine
 
 
 class IdleContexts:
@@ -14,7 +14,7 @@ class IdleContexts:
 
     __slots__ = ("_engines", "_loop", "_seconds", "_timer", "_uses")
 
-    def __init__(self, loop: Clock, engines: Sequence[Inflater | Deflater], seconds: float) -> None:
+    def __init__(self, loop: Clock, engines: Sequence[Engine], seconds: float) -> None:
         self._loop = loop
         self._engines = engines
         self._seconds = seconds

@@ -15,8 +15,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from autobahn.exception import Disconnected
-from autobahn.websocket.compress import PerMessageDeflate
-from autobahn.websocket.deflate import Deflater, Inflater
+from autobahn.websocket.compress_base import Deflating, Inflating, PerMessageCompress
 from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.frames import CLOSE, Reader, Writer
 from autobahn.websocket.options import ClientOptions, ServerOptions
@@ -169,9 +168,9 @@ class Connection:
         self.send_message: Callable[..., None] = _not_open
         self.reader: Reader | None = None
         self.sender: Sender | None = None
-        self.pmce: PerMessageDeflate | None = None
-        self.inflater: Inflater | None = None
-        self.deflater: Deflater | None = None
+        self.pmce: PerMessageCompress | None = None
+        self.inflater: Inflating | None = None
+        self.deflater: Deflating | None = None
         self.subprotocol: str | None = None
         # close details
         self.was_clean = False
@@ -191,7 +190,7 @@ class Connection:
 
     # -- open --------------------------------------------------------------------------------------------------
 
-    def _open(self, pmce: PerMessageDeflate | None, *, masked: bool | None) -> None:
+    def _open(self, pmce: PerMessageCompress | None, *, masked: bool | None) -> None:
         """State is OPEN: frames are read and may be sent."""
         options, events = self.options, self.events
         max_message = options.maxMessagePayloadSize

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autobahn.websocket.compress import (
-    EXTENSION_NAME,
+    PerMessageCompress,
     PerMessageCompressOffer,
-    PerMessageDeflate,
+    PerMessageCompressOfferAccept,
     PerMessageDeflateOffer,
     PerMessageDeflateOfferAccept,
-    PerMessageDeflateResponse,
-    PerMessageDeflateResponseAccept,
+    classes_of,
 )
 from autobahn.websocket.errors import HandshakeError
 from autobahn.websocket.extensions import Extensions
@@ -26,7 +25,7 @@ def accept_deflate(offers: Sequence[Any]) -> PerMessageDeflateOfferAccept | None
     return None if offer is None else PerMessageDeflateOfferAccept(offer)
 
 
-def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageDeflate, str] | None:
+def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[PerMessageCompress, str] | None:
     """What the server takes of the client's extensions, and the text of its answer; `None`: no compression.
 
     Offers that are not valid are declined by passing over them (RFC 7692 7.1). `accept` is the program's; what it
@@ -36,9 +35,9 @@ def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[Per
         return None
     offers = []
     for name, params in extensions:
-        if name == EXTENSION_NAME:
+        if (classes := classes_of(name)) is not None:
             try:
-                offers.append(PerMessageDeflateOffer.parse(params))
+                offers.append(classes["Offer"].parse(params))
             except ValueError:
                 continue
     if not offers:
@@ -46,36 +45,42 @@ def negotiate_server(extensions: Extensions, accept: Accept | None) -> tuple[Per
     accepted = accept(offers)
     if accepted is None:
         return None
-    if not isinstance(accepted, PerMessageDeflateOfferAccept):
+    if not isinstance(accepted, PerMessageCompressOfferAccept):
         raise TypeError(
-            "expected perMessageCompressionAccept to return a PerMessageDeflateOfferAccept or None, "
+            "expected perMessageCompressionAccept to return a PerMessageDeflateOfferAccept (or its like) or None, "
             f"got {type(accepted).__name__}"
         )
-    return PerMessageDeflate.create_from_offer_accept(True, accepted), accepted.get_extension_string()
+    chosen = classes_of(accepted.EXTENSION_NAME)
+    assert chosen is not None
+    pmce: PerMessageCompress = chosen["PMCE"].create_from_offer_accept(True, accepted)
+    return pmce, accepted.get_extension_string()
 
 
 def negotiate_client(
     extensions: Extensions, offers: Sequence[PerMessageCompressOffer], accept: Accept | None
-) -> PerMessageDeflate | None:
+) -> PerMessageCompress | None:
     """What the server chose, checked against the offers. Raises `HandshakeError` when it may not choose that.
 
     Without `accept` every legal response is accepted; what `accept` raises passes through.
     """
     if not extensions:
         return None
-    if len(extensions) > 1 or extensions[0][0] != EXTENSION_NAME:
+    name, params = extensions[0]
+    classes = classes_of(name)
+    if len(extensions) > 1 or classes is None:
         raise HandshakeError(400, f"expected at most one extension that was offered, got {[e[0] for e in extensions]}")
     try:
-        response = PerMessageDeflateResponse.parse(extensions[0][1])
+        response = classes["Response"].parse(params)
         response.check_answers(offers)
-        accepted = PerMessageDeflateResponseAccept(response) if accept is None else accept(response)
+        accepted = classes["ResponseAccept"](response) if accept is None else accept(response)
     except ValueError as exc:
         raise HandshakeError(400, str(exc)) from None
     if accepted is None:
         raise HandshakeError(400, f"expected no compression, got {response!r}")
-    if not isinstance(accepted, PerMessageDeflateResponseAccept):
+    if not isinstance(accepted, classes["ResponseAccept"]):
         raise TypeError(
-            "expected perMessageCompressionAccept to return a PerMessageDeflateResponseAccept or None, "
+            f"expected perMessageCompressionAccept to return a {classes['ResponseAccept'].__name__} or None, "
             f"got {type(accepted).__name__}"
         )
-    return PerMessageDeflate.create_from_response_accept(False, accepted)
+    pmce: PerMessageCompress = classes["PMCE"].create_from_response_accept(False, accepted)
+    return pmce
