@@ -552,7 +552,7 @@ def test_principals_from_a_file(tmp_path):
     ("auth", "text"),
     [
         ({"realm1": {}}, "methods for the realm 'realm1'"), ({"realm1": {"magic": {}}}, "'magic'"),
-        ({"realm1": {"ticket": 5}}, "a dict"), ({"realm1": {"ticket": {}}}, "principals, file, authenticator"),
+        ({"realm1": {"ticket": 5}}, "a dict"), ({"realm1": {"ticket": {}}}, "principals, file, sqlite, authenticator"),
         ({"realm1": {"ticket": {"principals": {}, "file": "x"}}}, "principals, file"),
         ({"realm1": {"ticket": {"principals": []}}}, "a dict"),
         ({"realm1": {"ticket": {"principals": {"joe": {"ticket": "x"}}}}}, "a role"),

@@ -9,6 +9,7 @@ ticket, wampcra, scram, wamp-scram, cryptosign, tls, cookie. ``settings`` say wh
   ``memory`` (`scram.Credential.marshal`) or a plain ``password``; cryptosign: ``authorized_keys`` in hex;
   tls: ``certificate_sha256``, ``certificate_sha1`` or ``common_name``; cookie: no settings (see `auth_links`);
 - ``file``: the same in a JSON or TOML file;
+- ``sqlite``: the same in a table of an SQLite file, which is read at each login (see `auth_table`);
 - ``authenticator``: a function ``(realm, authid, details)`` or the URI of a procedure, on ``realm`` if given.
 
 The first method in the client's list that the realm has and that can judge this client is taken (tls needs a client
@@ -26,7 +27,8 @@ from autobahn.router.auth_limits import Attempts, KdfGate
 from autobahn.router.auth_links import Cookie, Cookies, Tls
 from autobahn.router.auth_methods import METHODS as OTHER_METHODS
 from autobahn.router.auth_methods import Method, Tools, denied, hash_ticket
-from autobahn.router.auth_principals import AUTHENTICATION_DENIED, source_of
+from autobahn.router.auth_principals import AUTHENTICATION_DENIED
+from autobahn.router.auth_sources import source_of
 from autobahn.router.login import Login
 from autobahn.router.service import Service
 from autobahn.router.session import NO_MATCHING_AUTH_METHOD, Admission

@@ -1,13 +1,10 @@
-"""Where principals come from: the configuration, a file, a Python function, or a procedure."""
+"""Who may join, and what finds them: principals given at the start, or a function that is asked."""
 
 from __future__ import annotations
 
 import inspect
-import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from autobahn.router.login import Login
@@ -131,50 +128,3 @@ class Dynamic:
 
     def known(self) -> Mapping[str, Principal]:
         return {}
-
-
-def source_of(settings: Mapping[str, Any], method: str, service: Any) -> Source:
-    """The source that ``settings`` of a method name: ``principals``, ``file`` or ``authenticator``."""
-    named = [key for key in ("principals", "file", "authenticator") if settings.get(key) is not None]
-    if not named and method == "cryptosign" and settings.get("trustroots") is not None:
-        return Static({}, None)  # certificates say who comes
-    if len(named) != 1:
-        got = ", ".join(named) or "none"
-        raise ValueError(f'expected one of principals, file, authenticator for the method "{method}", got {got}')
-    role = settings.get("role")
-    if named == ["authenticator"]:
-        return Dynamic(_callable(settings, service), method, role)
-    if named == ["principals"]:
-        return Static(_mapping(settings["principals"], f'principals of "{method}"'), role)
-    return Static(read(Path(settings["file"])), role, provider="file")
-
-
-def _callable(settings: Mapping[str, Any], service: Any) -> Callable[..., Any]:
-    """The function that asks an authenticator or authorizer; a text is the URI of a procedure on ``realm``."""
-    target = settings["authenticator"]
-    if callable(target):
-        return target  # type: ignore[no-any-return]
-    if not isinstance(target, str) or not is_valid(target):
-        raise ValueError(f"expected a function or the URI of a procedure as authenticator, got {target!r:.100}")
-    home = settings.get("realm")
-
-    def ask(realm: str, authid: str | None, details: dict[str, Any]) -> Any:
-        return service.call(home or realm, target, realm, authid, details)
-
-    return ask
-
-
-def read(path: Path) -> Mapping[str, Any]:
-    """The principals in a JSON or TOML file; ValueError names the file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as exc:
-        raise ValueError(f"expected principals in {path}, got an error: {exc}") from exc
-    return _mapping(data, str(path))
-
-
-def _mapping(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"expected a dict as {name}, got {type(value).__name__}")
-    return value
