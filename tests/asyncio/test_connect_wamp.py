@@ -107,6 +107,11 @@ async def test_cookies_of_a_connection_and_of_several():
         for method in ("ticket", "cookie"):
             async with door as session:
                 assert session.authmethod == method
+        both = [create_authenticator("cookie"), create_authenticator("ticket", authid="joe", ticket="secret")]
+        door = autobahn.connect(router.url, realm="realm1", auth=both)
+        for method in ("ticket", "cookie"):
+            async with door as session:
+                assert session.authmethod == method
         jar = CookieJar()
         for method in ("ticket", "cookie"):
             async with autobahn.connect(router.url, realm="realm1", auth=auth, cookies=jar) as session:

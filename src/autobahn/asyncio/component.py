@@ -18,7 +18,7 @@ from autobahn.log import Log
 from autobahn.wamp.declared import prepared
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, require_uri
-from autobahn.websocket.cookies import CookieJar
+from autobahn.websocket.cookies import cookie_jar
 
 __all__ = ("Component", "run")
 
@@ -72,9 +72,9 @@ class Component:
         self._transports = parse_transports(transports)
         self._config = ComponentConfig(realm=realm, extra=extra)
         self._authentication = dict(authentication or {})
-        if "cookie" in self._authentication:
-            self._keep_cookies()
-        self._make_authenticators()  # wrong credentials' keys show up here, not at the first attempt
+        jar = cookie_jar(self._make_authenticators())  # wrong credentials' keys show up here, not at the first attempt
+        for description in self._transports:
+            description.cookies = jar
         if session_factory is not None:
             self.session_factory = session_factory  # type: ignore[assignment]
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
@@ -256,14 +256,6 @@ class Component:
         finally:
             self._listening.discard(task)
         return True
-
-    def _keep_cookies(self) -> None:
-        """The transports remember what the servers set, for the authentication method "cookie"."""
-        settings = self._authentication["cookie"]
-        jar = settings.get("jar") if isinstance(settings, dict) else None
-        jar = CookieJar() if jar is None else jar
-        for description in self._transports:
-            description.cookies = jar
 
     def _make_authenticators(self) -> list[Any]:
         if not self._authentication:

@@ -30,7 +30,7 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
-from autobahn.websocket.cookies import CookieJar, with_cookies
+from autobahn.websocket.cookies import cookie_jar, with_cookies
 
 __all__ = ("ConnectOptions", "connect")
 
@@ -100,10 +100,10 @@ def connect(
     if realm is None:
         return _websocket(target, settings)
     chosen = None if serializers is None else _serializers(serializers, target.rawsocket)
-    if not target.rawsocket and settings["cookies"] is None:
-        settings["cookies"] = _cookies(auth)
     authenticators = Authenticators(auth)
-    authenticators.make()  # what is wrong shows up here as well
+    jar = cookie_jar(authenticators.make())  # what is wrong with them shows up here as well
+    if not target.rawsocket and settings["cookies"] is None:
+        settings["cookies"] = jar
     return _session(target, settings, ComponentConfig(realm=realm, extra=extra), authenticators, chosen)
 
 
@@ -241,12 +241,3 @@ class Authenticators:
             if not hasattr(one, "on_challenge"):
                 raise ValueError(f"expected auth as a dict by method, or authenticators, got {type(one).__name__}")
         return found
-
-
-def _cookies(auth: Any) -> CookieJar | None:
-    """The jar for the authentication method "cookie"."""
-    if not isinstance(auth, Mapping) or "cookie" not in auth:
-        return None
-    settings = auth["cookie"]
-    jar = settings.get("jar") if isinstance(settings, Mapping) else None
-    return CookieJar() if jar is None else jar

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from autobahn.websocket.types import HeaderValue
 from autobahn.websocket.util import parse_url
 
-__all__ = ("CookieJar", "received_cookie", "set_cookie", "with_cookies")
+__all__ = ("CookieJar", "cookie_jar", "received_cookie", "set_cookie", "with_cookies")
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
@@ -91,6 +92,15 @@ class CookieJar:
             return parsedate_to_datetime(given["expires"]).timestamp()
         except (KeyError, ValueError, TypeError, OverflowError):
             return None
+
+
+def cookie_jar(authenticators: Iterable[Any]) -> CookieJar | None:
+    """Where the authentication method ``cookie`` keeps its cookies; None when it is not among ``authenticators``."""
+    for one in authenticators:
+        if getattr(one, "name", None) == "cookie":
+            jar: CookieJar | None = getattr(one, "jar", None)
+            return CookieJar() if jar is None else jar
+    return None
 
 
 def with_cookies(headers: Mapping[str, HeaderValue], jar: CookieJar | None, url: str) -> dict[str, HeaderValue]:

@@ -50,6 +50,11 @@ class AuthCookie(Authenticator):
     name = "cookie"
     OPTIONAL = frozenset({"authid", "authrole", "authextra", "jar"})
 
+    @property
+    def jar(self) -> Any:
+        """Where the cookies are kept; None: wherever the connection keeps them."""
+        return self._args.get("jar")
+
     def on_challenge(self, session: Any, challenge: Any) -> Any:
         """Never answered: the cookie went with the WebSocket handshake."""
         raise RuntimeError('expected no challenge for authentication method "cookie", got one')
