@@ -8,6 +8,7 @@ import importlib.util
 
 import pytest
 
+from autobahn.asyncio.component import Component
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory, WampRawSocketServerFactory
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.wamp import ApplicationSession
@@ -354,6 +355,37 @@ async def test_payload_without_a_codec_and_for_another_uri():
         one._router_roles = {"broker": {}}
         with pytest.raises(ApplicationError, match="payload_transparency"):
             one.publish("com.secret.t")
+
+
+async def test_a_component_may_set_its_codec_when_it_connects():
+    """At every connection, before the session joins; a codec that stays set serves the next connection as well."""
+    async with Router() as router:
+        component = Component(
+            transports=[{"url": router.url, "initial_retry_delay": 0.001, "max_retry_delay": 0.002}], realm="realm1"
+        )
+        codec, results = Rot(), []
+
+        @component.on_connect
+        def connected(session, protocol):
+            session.set_payload_codec(codec)
+
+        @component.register("com.secret.p")
+        def endpoint(x):
+            return x
+
+        @component.on_ready
+        async def ready(session):
+            results.append(await session.call("com.secret.p", OCTETS))
+            if len(results) == 1:
+                session.transport.abort()
+            else:
+                component.stop()
+
+        await component.start()
+        assert results == [OCTETS, OCTETS]
+        assert [asked[:2] for asked in codec.asked] == 2 * [
+            ("encode", True), ("decode", False), ("encode", False), ("decode", True),
+        ]  # fmt: skip
 
 
 # ---- cryptobox ------------------------------------------------------------------------------------------------------
