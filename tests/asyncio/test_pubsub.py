@@ -164,6 +164,15 @@ async def test_T_PID_1_a_publisher_that_discloses_itself():
         assert (second.publisher, second.publisher_authid) == (None, None)
 
 
+async def test_T_PTL_1_how_much_a_publisher_is_trusted():
+    options = RealmOptions(trustlevels={"anonymous": 3})
+    async with sessions(2, realms={"realm1": options}) as (publisher, subscriber):
+        probe = Probe()
+        await subscriber.subscribe(probe, "com.t", SubscribeOptions(details=True))
+        await publish(publisher, "com.t")
+        assert (await probe.has(1))[0][2].trustlevel == 3
+
+
 async def test_T_RET_1_4_5_what_was_published_before():
     async with sessions(2) as (publisher, subscriber):
         publication = await publish(publisher, "com.t", "old", options={"retain": True})

@@ -20,6 +20,7 @@ def test_T_FEAT_1_what_our_client_announces() -> None:
         "subscriber": {
             "features": {
                 "publisher_identification": True,
+                "publication_trustlevels": True,
                 "pattern_based_subscription": True,
                 "subscription_revocation": True,
                 "payload_transparency": True,

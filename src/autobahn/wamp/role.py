@@ -137,6 +137,7 @@ ROLE_NAME_TO_CLASS: dict[str, type[RoleFeatures]] = {
 DEFAULT_CLIENT_ROLES: dict[str, RoleFeatures] = {
     "subscriber": RoleSubscriberFeatures(
         publisher_identification=True,
+        publication_trustlevels=True,
         pattern_based_subscription=True,
         subscription_revocation=True,
         payload_transparency=True,
