@@ -1,9 +1,9 @@
-"""Where the time goes: our echo server and our router under cProfile and load.
+"""Where the time goes: our echo server and our router under load, seen by `perf` (if there) and by cProfile.
 
     python bench/where.py [echo|router|events|rawsocket ...] [--publish]
 
-A profile slows Python calls and not what C code does, so the shares are a hint, and the calls per message are exact.
-What waits for work is left out.
+`perf` samples the running process by shared object. cProfile slows Python calls and not what C code does, so its shares
+are a hint, and its calls per message are exact. What waits for work is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import pstats
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -38,6 +39,18 @@ GROUPS = {
     "autobahn.router": ("autobahn/router/",),
     "autobahn.wamp": ("autobahn/wamp/",),
     "autobahn.asyncio": ("autobahn/asyncio/",),
+}
+
+
+OBJECTS = {
+    "kernel": "kernel: sockets, epoll",
+    "_frames": "compiled frame unit",
+    "msgspec": "msgspec",
+    "_core": "msgspec",
+    "cbor2": "cbor2",
+    "uvloop": "uvloop",
+    "python": "interpreter",
+    "lib": "C library",
 }
 
 
@@ -73,18 +86,37 @@ SUBJECTS = {
 }
 
 
-def loaded(subject: Subject, folder: pathlib.Path, profiled: bool) -> tuple[harness.Sample, pathlib.Path]:
-    """One slice of load, and the statistics."""
+def sampled(pid: int, folder: pathlib.Path) -> subprocess.Popen:
+    """`perf` at work on that process."""
+    command = ["perf", "record", "-q", "-F", "1999", "-e", "cpu-clock", "-p", str(pid), "-o", str(folder / "perf")]
+    return subprocess.Popen([*command, "--", "sleep", str(SECONDS)], stderr=subprocess.DEVNULL)
+
+
+def shared_objects(path: pathlib.Path) -> dict[str, float]:
+    """Shares of what `perf` has seen, in percent."""
+    command = ["perf", "report", "-q", "--stdio", "--sort", "dso", "-i", str(path)]
+    found: dict[str, float] = {}
+    for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
+        share, _, name = line.strip().partition("%")
+        if name:
+            names = (shown for part, shown in OBJECTS.items() if part in name)
+            shown = next(names, "the rest")
+            found[shown] = found.get(shown, 0.0) + float(share)
+    return found
+
+
+def loaded(subject: Subject, folder: pathlib.Path, mode: str = "") -> tuple[harness.Sample, pathlib.Path]:
+    """One slice of load, and where statistics are, if `mode` is "calls" (cProfile) or "perf"."""
     port, stats = harness.free_port(), folder / "stats"
     script = str(harness.HERE / "servers" / subject.script)
-    prefix = [str(harness.HERE / "servers" / "profiled.py"), str(stats)] if profiled else []
+    prefix = [str(harness.HERE / "servers" / "profiled.py"), str(stats)] if mode == "calls" else []
     arguments = [str(port), *([str(folder / "counters")] if subject.serializer else [])]
     run = [harness.OUR_PYTHON, *prefix, script, *arguments]
     server = harness.Server(run, port, folder / "log", stdin=subprocess.PIPE, **harness.our_env())
-    times = [str(SECONDS / 5), str(SECONDS)]
+    times = [str(SECONDS / 5), str(SECONDS * 2 if mode == "perf" else SECONDS)]
     with harness.serving({"ours": server}) as ready:
         pids = ready["ours"].pids()
-        if profiled:
+        if mode == "calls":
             server.process.send_signal(signal.SIGUSR1)
         if subject.serializer:
             payload = [42] if subject.size < 1024 else ["x" * subject.size]
@@ -95,7 +127,10 @@ def loaded(subject: Subject, folder: pathlib.Path, profiled: bool) -> tuple[harn
             frame = folder / "frame"
             frame.write_bytes(harness.masked_frame(b"x" * subject.size))
             command = [harness.build("wsbench"), "load", str(port), "ws", str(frame), *subject.work, *times, pids]
+        perf = sampled(server.process.pid, folder) if mode == "perf" else None
         sample = harness.load(command)
+        if perf is not None:
+            perf.wait(30)
     if sample is None:
         raise SystemExit("expected a sample, got none")
     return sample, stats
@@ -112,8 +147,12 @@ def group_of(name: str) -> str:
 def profile(subject: Subject, wanted: int) -> str:
     """The text on one subject."""
     with tempfile.TemporaryDirectory() as name:
-        plain, _ = loaded(subject, pathlib.Path(name), False)
-        sample, stats = loaded(subject, pathlib.Path(name), True)
+        plain, _ = loaded(subject, pathlib.Path(name))
+        objects = {}
+        if shutil.which("perf"):
+            loaded(subject, pathlib.Path(name), "perf")
+            objects = shared_objects(pathlib.Path(name) / "perf")
+        sample, stats = loaded(subject, pathlib.Path(name), "calls")
         found = pstats.Stats(str(stats)).stats  # type: ignore[attr-defined]
     messages = sample.messages * (1 + 1 / 5)  # warming up is in the profile, too
     functions = []
@@ -130,8 +169,12 @@ def profile(subject: Subject, wanted: int) -> str:
         entry = groups.setdefault(group_of(key), [0.0, 0.0])
         entry[0] += own
         entry[1] += calls
-    lines = [f"### {subject.title}", "", f"{plain.cost:.1f} µs per message without the profiler.", ""]
-    lines += ["| part | share | calls per message |", "|---|---|---|"]
+    lines = [f"### {subject.title}", "", f"{plain.cost:.1f} µs per message without a profiler.", ""]
+    shares = sorted(objects.items(), key=lambda item: -item[1])
+    if shares:
+        shown = " · ".join(f"{what} {share:.0f} %" for what, share in shares if share >= 0.5)
+        lines += [f"By shared object (`perf`): {shown}.", ""]
+    lines += ["By Python function (`cProfile`):", "", "| part | share | calls per message |", "|---|---|---|"]
     for group, (own, calls) in sorted(groups.items(), key=lambda item: -item[1][0]):
         if own / total >= 0.005:
             lines.append(f"| {group} | {own / total:.0%} | {calls:.2f} |")
