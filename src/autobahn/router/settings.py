@@ -1,7 +1,8 @@
 """The configuration of a router, as one TOML file has it: `load` reads it, these records are what comes out.
 
 The records are the only place where keys, types, limits and defaults are declared: the reader checks a file against
-them, and the reference in docs/router.md is made of them. Paths are relative to the file.
+them, and the reference in docs/router.md is made of them. Paths are relative to the file. Those without ``__init__``
+(credentials and permissions) are never made: what they describe is passed on as it was written.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ ANY_REALM = "*"
 # ---- authentication: what each method may be told (see `autobahn.router.auth`) -----------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class PrincipalSettings:
     """Somebody who may join.
 
@@ -58,7 +59,7 @@ class PrincipalSettings:
     extra: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class TicketPrincipal(PrincipalSettings):
     """Somebody with a ticket.
 
@@ -71,7 +72,7 @@ class TicketPrincipal(PrincipalSettings):
     ticket_hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CraPrincipal(PrincipalSettings):
     """Somebody with a secret.
 
@@ -88,7 +89,7 @@ class CraPrincipal(PrincipalSettings):
     keylen: AtLeastOne | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class ScramPrincipal(PrincipalSettings):
     """Somebody with a password.
 
@@ -111,7 +112,7 @@ class ScramPrincipal(PrincipalSettings):
     memory: AtLeastOne | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class KeyPrincipal(PrincipalSettings):
     """Somebody with a private key.
 
@@ -124,7 +125,7 @@ class KeyPrincipal(PrincipalSettings):
     pubkey: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CertificatePrincipal(PrincipalSettings):
     """Somebody with a client certificate; of what is given, all must fit.
 
@@ -139,24 +140,26 @@ class CertificatePrincipal(PrincipalSettings):
     common_name: str | tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class MethodSettings:
-    """Where the principals of a method come from: one of ``principals``, ``file`` and ``authenticator``.
+    """Where the principals of a method come from: one of ``principals``, ``file``, ``sqlite``, ``authenticator``.
 
     Args:
         role: the role of principals for whom no other is named.
         file: a JSON or TOML file with principals by authid.
+        sqlite: an SQLite file with a table of principals, read at each login.
         authenticator: the URI of a procedure ``(realm, authid, details)`` that judges.
         realm: the realm of that procedure, if it is another one.
     """
 
     role: str | None = None
     file: Annotated[str, ReadableFile()] | None = None
+    sqlite: Annotated[str, ReadableFile()] | None = None
     authenticator: Annotated[str, Uri()] | None = None
     realm: Annotated[str, Uri()] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class AnonymousMethod:
     """Everybody is let in.
 
@@ -171,7 +174,7 @@ class AnonymousMethod:
     realm: Annotated[str, Uri()] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class TicketMethod(MethodSettings):
     """The client shows a ticket.
 
@@ -182,7 +185,7 @@ class TicketMethod(MethodSettings):
     principals: Mapping[str, TicketPrincipal] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CraMethod(MethodSettings):
     """The client signs with a shared secret.
 
@@ -193,7 +196,7 @@ class CraMethod(MethodSettings):
     principals: Mapping[str, CraPrincipal] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class ScramMethod(MethodSettings):
     """The client proves that it knows a password.
 
@@ -210,7 +213,7 @@ class ScramMethod(MethodSettings):
     memory: AtLeastOne | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CryptosignMethod(MethodSettings):
     """The client signs with a private key.
 
@@ -223,7 +226,7 @@ class CryptosignMethod(MethodSettings):
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CertificateMethod(MethodSettings):
     """The client shows a TLS certificate, for which its listener must ask (``client_certificates``).
 
@@ -234,12 +237,12 @@ class CertificateMethod(MethodSettings):
     principals: Mapping[str, CertificatePrincipal] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class CookieMethod:
     """The client has a cookie of an earlier authentication; there is nothing to set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class AuthSettings:
     """The methods of authentication of a realm; the first one in the client's list counts.
 
@@ -269,7 +272,7 @@ class AuthSettings:
 Action = Literal["call", "register", "publish", "subscribe"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class DisclosureSettings:
     """Whether the receiver learns who sent.
 
@@ -282,7 +285,7 @@ class DisclosureSettings:
     publisher: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class RuleSettings:
     """What a role may do with a URI or pattern; the longest one that matches decides, an exact one first.
 
@@ -299,7 +302,7 @@ class RuleSettings:
     disclose: DisclosureSettings | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class RoleSettings:
     """What the sessions of a role may do; ``true`` in place of the table: everything.
 
@@ -318,7 +321,7 @@ class RoleSettings:
     timeout: Some | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RealmSettings:
     """One realm; the realm ``"*"`` is the model of realms that are made when a client asks for them.
 
@@ -336,7 +339,7 @@ class RealmSettings:
 # ---- listening ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TlsSettings:
     """TLS of a listener.
 
@@ -359,7 +362,7 @@ class TlsSettings:
     ciphers: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ListenerSettings:
     """Where clients connect to.
 
@@ -422,7 +425,7 @@ class ListenerSettings:
 # ---- the whole ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GeneralSettings:
     """What concerns all realms.
 
@@ -443,7 +446,7 @@ class GeneralSettings:
     max_realms_on_demand: AtLeastOne = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdmissionSettings:
     """How many may come at a time.
 
@@ -457,7 +460,7 @@ class AdmissionSettings:
     max_per_address: Count = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AuthenticationSettings:
     """What concerns authentication in all realms.
 
@@ -484,7 +487,7 @@ class AuthenticationSettings:
     longest_wait: Some = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """What is logged, on stderr.
 
@@ -497,7 +500,7 @@ class LogSettings:
     format: Literal["text", "json"] = "text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RouterSettings:
     """All of it.
 
