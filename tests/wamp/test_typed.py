@@ -530,3 +530,29 @@ def noted(function, seen):
         seen.append(function(*args, **kwargs))
 
     return noting
+
+
+async def test_the_items_of_a_stream_of_arguments_are_converted_as_they_come():
+    taken = []
+
+    async def total(points: AsyncIterator[Point], factor: int = 1) -> int:
+        async for point in points:
+            taken.append(point)
+        return factor * sum(point.x for point in taken)
+
+    async def stream(*items):
+        for item in items:
+            yield item
+
+    call = converting(total)
+    assert await call(stream({"x": 1}, {"x": 2}), factor=2) == 6
+    assert await call(points=stream()) == 3
+    del taken[:]
+    with pytest.raises(ApplicationError) as caught:
+        await call(stream({"x": 1}, {"x": "2"}))
+    assert caught.value.error == "wamp.error.invalid_argument"
+    assert caught.value.args[0] == 'expected int for argument "points[1].x", got str'
+    assert taken == [Point(1)]
+    assert caught.value.kwargs["parameter"] == "points[1].x"
+    with pytest.raises(ApplicationError, match=r'expected a stream \(.*\) for argument "points", got list'):
+        await call([{"x": 1}])

@@ -114,6 +114,10 @@ class _Arguments:
         self._injected = frozenset(injected)
         found = inspect.signature(fn).parameters
         hints = _hints(fn)
+        self._streams = {
+            name: _judged(name, _part(hint, 0)) for name, hint in hints.items() if name in found and _is_stream(hint)
+        }
+        hints.update(dict.fromkeys(self._streams, Any))  # its items are converted as they come
         self._hints = {name: _judged(name, hints.get(name, Any)) for name in found if name not in self._injected}
         ours = next((i for i, name in enumerate(found) if name in self._injected), len(found))
         params = [p for p in found.values() if p.name in self._hints]
@@ -153,7 +157,18 @@ class _Arguments:
             values = msgspec.structs.astuple(_convert(args, self._by_place))[: len(args)]
         except msgspec.ValidationError as exc:
             raise self._refusal(exc, dict(zip(self._names, args, strict=False)), by_place=True) from None
+        if self._streams:
+            values = tuple(map(self._stream, self._names, values))
+            kwargs = {name: self._stream(name, value) for name, value in kwargs.items()}
         return (*values, *rest), {**self._named(kwargs), **ours} if kwargs else ours
+
+    def _stream(self, name: str, value: Any) -> Any:
+        hint = self._streams.get(name)
+        if hint is None:
+            return value
+        if not hasattr(value, "__anext__"):
+            raise _refused(name, "a stream (progressive call invocations)", type(value).__name__)
+        return _Items(name, value, hint)
 
     def _named(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         others: dict[str, Any] = {}
@@ -206,6 +221,35 @@ class _Arguments:
         assert first is not None
         name, path = (self._names[int(first[1])] if by_place else first[2]), path[first.end() :]
         return _invalid(name + path, text, _reached(values[name], path), None if path else self._hints[name])
+
+
+def _is_stream(hint: Any) -> bool:
+    return typing.get_origin(hint) in {abc.AsyncIterator, abc.AsyncIterable}
+
+
+class _Items:
+    """The items of a stream of arguments (WAMP "Progressive Call Invocations"), converted as they are taken."""
+
+    def __init__(self, name: str, items: Any, hint: Any) -> None:
+        self._name = name
+        self._items = items
+        self._hint = hint
+        self._box = _box([("value", hint)])
+        self._taken = 0
+
+    def __aiter__(self) -> _Items:
+        return self
+
+    async def __anext__(self) -> Any:
+        item = await self._items.__anext__()
+        number, self._taken = self._taken, self._taken + 1
+        try:
+            return _convert([item], self._box).value
+        except msgspec.ValidationError as exc:
+            text, path = _parted(exc)
+            path = path.removeprefix("[0]")
+            hint = None if path else self._hint
+            raise _invalid(f"{self._name}[{number}]{path}", text, _reached(item, path), hint) from None
 
 
 class _Result:
