@@ -214,16 +214,43 @@ class ScramMethod(MethodSettings):
 
 
 @dataclass(init=False, repr=False, eq=False)
+class TrustrootSettings:
+    """What whoever has a chain of certificates to this address becomes; the authid is the address of the delegate.
+
+    Args:
+        role: the role of the sessions.
+        roles: or several of them, the first one unless the client asks for another.
+        chain_id: the chain id that the certificates must name.
+        verifying_contract: the address of the contract that they must name.
+        realm: the address of the realm that they must name.
+        capabilities: the bits that they must give.
+        block: the current block number.
+        extra: what WELCOME says as authextra.
+    """
+
+    role: str | None = None
+    roles: tuple[str, ...] | None = None
+    chain_id: int | None = None
+    verifying_contract: str | None = None
+    realm: str | None = None
+    capabilities: int | None = None
+    block: int | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(init=False, repr=False, eq=False)
 class CryptosignMethod(MethodSettings):
     """The client signs with a private key.
 
     Args:
         principals: by authid.
         key: the router's own private key in hex, for clients that want the router to prove itself.
+        trustroots: by address, whose certificates are taken.
     """
 
     principals: Mapping[str, KeyPrincipal] | None = None
     key: str | None = None
+    trustroots: Mapping[str, TrustrootSettings] | None = None
 
 
 @dataclass(init=False, repr=False, eq=False)
