@@ -531,3 +531,23 @@ async def test_an_iterator_that_swallows_its_cancellation_sends_nothing_more():
     assert transport.take() == [] and trace == ["cancelled"] and session.errors == []
     transport.close()
     await settle()
+
+
+async def test_an_error_while_an_iterator_is_closed_is_reported():
+    session, transport = await joined(roles=STREAMS)
+
+    async def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            raise ValueError("in the cleanup")
+
+    future = session.call("com.a", endless())
+    await settle()
+    transport.play(m.Result(1, {}, ["enough"]))
+    assert await future == "enough"
+    await settle()
+    assert session.errors == [(ValueError, "While closing the stream of arguments for com.a")]
+    transport.close()
+    await settle()

@@ -478,6 +478,9 @@ async def test_the_end_of_the_session_drops_what_waits_for_a_thread():
     await asyncio.to_thread(done.wait)
     await settle()
     assert ran == [1, "wamp.error.canceled"] and session.errors == [] and transport.take() == []
+    async with asyncio.timeout(10):
+        while any(thread.name.startswith("autobahn-endpoint") for thread in threading.enumerate()):
+            await asyncio.sleep(0.001)
 
 
 async def test_what_cannot_be_blocking_is_refused_at_once():
