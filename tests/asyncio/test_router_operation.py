@@ -16,7 +16,7 @@ from autobahn.asyncio import metrics as metrics_module
 from autobahn.asyncio.component import Component
 from autobahn.asyncio.listener import problems_of
 from autobahn.asyncio.router import Router, load_settings
-from autobahn.router.settings import ListenerSettings, TlsSettings
+from autobahn.router.settings import ListenerSettings, TlsSettings, development
 from autobahn.router.settings_reader import SettingsError
 from autobahn.wamp import ApplicationError, CloseDetails
 from scripted import RecordingSession
@@ -499,3 +499,38 @@ async def test_a_router_starts_again_after_its_end():
         async with router:
             await works(router.url)
         assert router.url is None and router.unreadiness() == "starting"
+
+
+# ---- development mode ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_welcome"),
+    [
+        ("http://localhost:3000", True), ("http://127.0.0.1", True), ("https://localhost:8443", True), ("null", True),
+        ("file://", True), ("http://example.com", False), ("http://localhost.example.com", False),
+    ],
+)  # fmt: skip
+async def test_in_development_mode_pages_of_this_machine_may_connect(origin, is_welcome):
+    from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
+
+    async with Router.from_settings(development("ws://127.0.0.1:0/ws")) as router:
+        factory = WebSocketClientFactory(router.url, protocols=["wamp.2.json"], origin=origin)
+        factory.protocol = WebSocketClientProtocol
+        _, client = await asyncio.get_running_loop().create_connection(factory, "127.0.0.1", factory.port)
+        await asyncio.wait({client.is_open, client.is_closed}, return_when=asyncio.FIRST_COMPLETED)
+        assert (client.state == client.STATE_OPEN) is is_welcome
+        if not is_welcome:
+            assert "403" in client.wasNotCleanReason
+        client.sendClose()
+        await client.is_closed
+
+
+async def test_realms_made_on_demand_do_not_pile_up():
+    async with Router.from_settings(development("ws://127.0.0.1:0/ws")) as router:
+        for number in range(5):
+            async with Client(router.url, f"com.realm{number}"):
+                assert list(router.core.realms) == [f"com.realm{number}"]
+            while router.core.links:
+                await asyncio.sleep(0.001)
+        assert not router.core.realms
