@@ -10,9 +10,11 @@ import zlib
 
 import pytest
 
+from autobahn.asyncio import idle
 from autobahn.websocket import deflate
 from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.deflate import Deflater, Inflater, load_backend
+from clock import Clock
 from websocket_world import Echo, World, until
 
 OFFERS = {"perMessageCompressionOffers": [PerMessageDeflateOffer()]}
@@ -185,3 +187,51 @@ async def test_memory_of_an_idle_connection_after_one_message():
     finally:
         tracemalloc.stop()
     assert used / 100 < 4096
+
+
+def test_a_finished_message_leaves_none_of_its_octets_behind():
+    inflater = Inflater()
+    sent = Deflater().message(os.urandom(100_000))
+    tracemalloc.start()
+    try:
+        data = bytes(bytearray(sent))
+        inflate(inflater, data)
+        inflater.release()
+        del data
+        assert tracemalloc.get_traced_memory()[0] < 50_000  # the window of random octets, which does not shrink
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_goes_back_to_the_system_when_many_connections_became_idle(monkeypatch):
+    class Unused:
+        uses = 0
+        on_context = None
+
+        def release(self):
+            return True
+
+    clock, trimmed = Clock(), []
+    monkeypatch.setattr(idle, "trim_memory", lambda: trimmed.append(clock.now))
+    monkeypatch.setattr(idle, "_of_thread", types.SimpleNamespace())
+
+    def become_idle(count):
+        for _ in range(count):
+            engine = Unused()
+            idle.IdleContexts(clock, [engine], 1)
+            engine.on_context()
+        clock.run(1)
+
+    become_idle(idle.MANY - 1)
+    clock.run(100)
+    assert not trimmed
+    start = clock.now
+    become_idle(10 * idle.MANY)
+    clock.run(100)
+    assert trimmed == [start + 1 + idle.SOON]
+    become_idle(idle.MANY)
+    clock.run(idle.SOON)
+    become_idle(idle.MANY)
+    clock.run(100)
+    assert len(trimmed) == 3
+    assert trimmed[2] - trimmed[1] >= idle.PAUSE - idle.SOON

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from autobahn.asyncio.deadline import Clock
 from autobahn.websocket.compress_base import Engine
+from autobahn.websocket.frames import trim_memory
+
+MANY = 64
+"""Connections whose contexts were given back before the C library is asked to give the memory back, too."""
+PAUSE = 5.0
+"""Seconds between two such requests."""
+SOON = 2.0
+"""Seconds before the first: many connections become idle together."""
+
+_of_thread = threading.local()
 
 
 class IdleContexts:
@@ -43,3 +54,17 @@ class IdleContexts:
             return
         for engine in self._engines:
             engine.release()
+        _released(self._loop)
+
+
+def _released(clock: Clock) -> None:
+    """Contexts lie between other blocks: without asking, glibc keeps what was freed there for good."""
+    count = getattr(_of_thread, "count", 0) + 1
+    if count >= MANY:
+        count = 0
+        now, due = clock.time(), getattr(_of_thread, "due", 0.0)
+        if due <= now or due > now + 2 * PAUSE:  # the latter: the clock of another loop
+            due = max(now + SOON, min(due + PAUSE, now + PAUSE))
+            _of_thread.due = due
+            clock.call_later(due - now, trim_memory)
+    _of_thread.count = count

@@ -5,6 +5,8 @@ from typing import Any
 from autobahn.websocket._frames_py import Reader as Reader
 from autobahn.websocket._frames_py import Writer as Writer
 
+def trim_memory() -> None: ...
+
 class Pump:
     keep_alive: Any
     def __init__(self, connection: Any, buffer: memoryview, flush: Callable[[], object]) -> None: ...

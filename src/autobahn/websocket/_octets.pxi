@@ -4,6 +4,17 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #if defined(__GLIBC__)
+    #include <malloc.h>
+    #endif
+
+    /* Free memory between blocks in use goes back to the system, too. */
+    static void ab_trim(void)
+    {
+    #if defined(__GLIBC__)
+        malloc_trim(0);
+    #endif
+    }
 
     #if defined(_MSC_VER)
     #define AB_RESTRICT __restrict
@@ -130,4 +141,5 @@ cdef extern from *:
         octet high
 
     void ab_xor(octet *, const octet *, size_t, const octet *) noexcept
+    void ab_trim() noexcept nogil
     size_t ab_check_utf8(ab_utf8 *, const octet *, size_t) noexcept

@@ -70,3 +70,9 @@ cdef Reader _reader_of(receive):
     """The reader whose `feed` is `receive`, or None."""
     cdef object owner = getattr(receive, "__self__", None)
     return <Reader>owner if isinstance(owner, Reader) and receive == owner.feed else None
+
+
+def trim_memory():
+    """Memory that was freed goes back to the system where the C library does that only when asked (glibc)."""
+    with nogil:
+        ab_trim()

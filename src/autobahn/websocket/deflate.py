@@ -34,6 +34,7 @@ def load_backend(name: str) -> Any:
 _FLUSH_TAIL = b"\x00\x00\xff\xff"
 _SLICE = 8192  # zlib copies what it did not consume, so it gets no more than this at once
 _BAD_DATA = "expected deflate data, got octets that zlib refuses"
+_NOTHING = memoryview(b"")
 _MAX_STREAMS = 64  # deflate streams in one message: each costs a new context
 
 
@@ -89,7 +90,7 @@ class Inflater:
         self._wbits = _raw_bits(window_bits)
         self._no_context_takeover = no_context_takeover
         self._context: _Decompressor | None = None
-        self._rest = memoryview(b"")  # given to us, not yet to zlib
+        self._rest = _NOTHING  # given to us, not yet to zlib
         self._unfinished = False  # the present stream got octets of the present message
         self._streams = 0  # that ended in the present message
 
@@ -186,7 +187,7 @@ class Inflater:
         data: bytes | memoryview = context.unconsumed_tail
         if not data and self._rest:
             data = self._rest[:_SLICE]
-            self._rest = self._rest[_SLICE:]
+            self._rest = self._rest[_SLICE:] if len(self._rest) > _SLICE else _NOTHING  # a view keeps all of its data
             self._unfinished = True
         out = context.decompress(data, room)  # without input it gives what it held back for want of room
         self._remember(out)

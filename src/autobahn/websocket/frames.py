@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from autobahn.websocket._frames import Pump
 
-__all__ = ["BINARY", "CLOSE", "COMPILED", "CONTINUATION", "PING", "PONG", "TEXT", "Reader", "Writer", "new_pump"]
+__all__ = [
+    "BINARY", "CLOSE", "COMPILED", "CONTINUATION", "PING", "PONG", "TEXT",
+    "Reader", "Writer", "new_pump", "trim_memory",
+]  # fmt: skip
 
 CONTINUATION = 0
 TEXT = 1
@@ -29,13 +32,16 @@ try:
     if os.environ.get("AUTOBAHN_PURE", "0").lower() not in {"", "0", "false", "no", "off"}:
         raise ImportError
     from autobahn.websocket._frames import Pump as _Pump
-    from autobahn.websocket._frames import Reader, Writer
+    from autobahn.websocket._frames import Reader, Writer, trim_memory
 
     COMPILED = True
 except ImportError:
     from autobahn.websocket._frames_py import Reader, Writer
 
     COMPILED = False
+
+    def trim_memory() -> None:
+        """Memory that was freed goes back to the system, if the unit is compiled."""
 
 
 def new_pump(connection: Any, buffer: memoryview, flush: Callable[[], object]) -> Pump | None:
