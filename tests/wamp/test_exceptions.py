@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,18 @@ CONSTANTS = {
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_T_ERR_1_constants(name: str) -> None:
     assert getattr(ApplicationError, name) == CONSTANTS[name]
+
+
+def test_T_ERR_2_every_error_of_ours_is_seen_by_a_test() -> None:
+    """Each URI that stands in the source stands in a test as well."""
+    root = Path(__file__).parent.parent.parent
+    source = "".join(path.read_text() for path in (root / "src").rglob("*.py"))
+    tests = "".join(path.read_text() for path in (root / "tests").rglob("*.py") if path != Path(__file__))
+    uris = set(re.findall(r'"wamp\.(?:error|close)\.([a-z_.]+)"', source))
+    assert len(uris) > 30
+    words_of_others = {"not_auth_method", "no_auth_method", "no_eligible_callee"}  # bondy's and crossbar's
+    unseen = {uri for uri in uris if uri not in tests and uri.rpartition(".")[2].upper() not in tests}
+    assert unseen <= words_of_others
 
 
 def test_bases() -> None:

@@ -62,7 +62,7 @@ async def test_T_SES_2_abort_of_the_router_ends_the_joining():
     assert session.trace == [("leave", "wamp.error.no_such_realm"), ("disconnect",)]
 
 
-async def test_T_SES_6_several_sessions_on_one_transport_with_ids_from_one():
+async def test_T_SES_6_T_ID_2_several_sessions_on_one_transport_with_ids_from_one():
     class Series(RecordingSession):
         def onLeave(self, details):
             self.trace.append(("leave", details.reason))
@@ -245,7 +245,7 @@ def test_unknown_event_names_are_refused():
     ],
     ids=lambda msg: type(msg).__name__,
 )
-async def test_T_PV_client_answers_a_violation_with_abort(bad):
+async def test_T_PV_9_T_PV_10_the_client_answers_a_violation_with_abort(bad):
     session, transport = await joined()
     transport.play(bad)
     await settle()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from autobahn.exception import PayloadExceededError
 from autobahn.wamp import ApplicationError, error
 from autobahn.wamp import message as m
 from autobahn.wamp.errors import MAX_TRACEBACK
@@ -74,6 +75,7 @@ class Broken(Exception):
         (WithKwargs("a", b=2), ["wamp.error.runtime_error", ["a"], {"b": 2}]),
         (NotAuthorized("a"), ["wamp.error.not_authorized", ["a"]]),
         (SerializationError("a"), ["wamp.error.invalid_payload", ["a"]]),
+        (PayloadExceededError("a"), ["wamp.error.payload_size_exceeded", ["a"]]),
         (ZeroDivisionError("a"), ["wamp.error.runtime_error", ["a"]]),
         (ApplicationError("not a uri"), ["wamp.error.runtime_error", ["expected an error URI, got 'not a uri'"]]),
         (ApplicationError("", 1), ["wamp.error.runtime_error", ["expected an error URI, got ''", 1]]),
@@ -127,6 +129,42 @@ async def test_a_class_that_cannot_be_made_gives_an_application_error_and_is_rep
     assert type(exc) is ApplicationError
     assert (exc.error, exc.args, exc.kwargs) == ("com.error.x", ("a", "b", "c"), {"detail": 1, "k": 2})
     assert errors == [(kind, f"While re-constructing exception {cls.__name__} for com.error.x")]
+
+
+async def test_a_result_that_is_too_big_is_the_callees_answer():
+    session, transport = await joined()
+    send = transport.send
+
+    def limited(msg):
+        if len(str(msg.row())) > 200:
+            raise PayloadExceededError("expected at most 200 octets, got more")
+        send(msg)
+
+    transport.send = limited
+    await registered(session, transport, lambda size: "x" * size)
+    transport.play(m.Invocation(1, 11, {}, [10]), m.Invocation(2, 11, {}, [500]))
+    assert transport.take() == [
+        [70, 1, {}, ["x" * 10]],
+        [8, 68, 2, {}, "wamp.error.payload_size_exceeded", ["expected at most 200 octets, got more"]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uri", "cls"),
+    [
+        ("wamp.error.payload_size_exceeded", PayloadExceededError),
+        ("wamp.error.invalid_payload", SerializationError),
+    ],
+)
+async def test_two_errors_have_classes_of_their_own(uri, cls):
+    exc, errors = await received(None, ["text"], uri=uri)
+    assert (type(exc), exc.args, errors) == (cls, ("text",), [])
+
+    class Mine(Exception):
+        pass
+
+    exc, _ = await received(Mine, ["text"], uri=uri)
+    assert type(exc) is Mine
 
 
 async def test_an_unknown_uri_gives_an_application_error_with_everything():
