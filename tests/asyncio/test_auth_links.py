@@ -117,6 +117,31 @@ async def test_T_TLS_1_the_certificate_decides(kind, principal, loop_name):
         assert await refused(there.transport(), {"tls": {}}) == "wamp.error.authentication_denied"
 
 
+async def test_T_TLS_1_a_component_loads_its_certificate_from_files(tmp_path):
+    files = {name: str(tmp_path / f"{name}.pem") for name in ("trust_root", "certificate", "key", "both")}
+    CA.cert_pem.write_to_path(files["trust_root"])
+    CERTS["joe"].cert_chain_pems[0].write_to_path(files["certificate"])
+    CERTS["joe"].private_key_pem.write_to_path(files["key"])
+    CERTS["joe"].private_key_and_cert_chain_pem.write_to_path(files["both"])
+    async with TlsRouter(
+        "websocket", {"tls": {"principals": {"joe": {"common_name": "joe", "role": "user"}}}}
+    ) as there:
+        for names in (("trust_root", "certificate", "key"), ("trust_root", "both")):
+            tls = {name if name != "both" else "certificate": files[name] for name in names}
+            transport = there.transport()
+            transport["endpoint"]["tls"] = tls
+            assert (await join(transport, {"tls": {}})).authid == "joe"
+    for wrong, text in (
+        ({"key": files["key"]}, "'certificate' with 'key'"),
+        ({"certificate": files["trust_root"]}, "as PEM files"),
+        ({"certificate": "/nowhere.pem"}, "as PEM files"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Component(
+                transports=[{"url": "wss://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": wrong}}]
+            )
+
+
 async def test_T_TLS_1_without_certificate_the_next_method_is_taken():
     auth = {"tls": {"principals": {"joe": {"common_name": "joe", "role": "user"}}}, "ticket": TICKET}
     async with TlsRouter("websocket", auth) as there:

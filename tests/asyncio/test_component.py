@@ -309,7 +309,7 @@ async def test_session_factory_and_application_session():
         ),
         (
             {"transports": {"url": "wss://a", "endpoint": {"type": "tcp", "host": "a", "port": 1, "tls": {"ca": 1}}}},
-            "tls: expected keys out of hostname, trust_root, got 'ca'",
+            "tls: expected keys out of certificate, hostname, key, trust_root, got 'ca'",
         ),
         (
             {

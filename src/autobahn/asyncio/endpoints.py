@@ -38,7 +38,7 @@ _TRANSPORT_KEYS = {
     "initial_retry_delay", "retry_delay_growth", "retry_delay_jitter", "max_retry_delay",
 }  # fmt: skip
 _ENDPOINT_KEYS = {"type", "host", "port", "path", "tls", "timeout", "version"}
-_TLS_KEYS = {"hostname", "trust_root"}
+_TLS_KEYS = {"hostname", "trust_root", "certificate", "key"}
 
 
 @dataclasses.dataclass(slots=True)
@@ -294,6 +294,13 @@ def _parse_tls(where: str, tls: Any) -> tuple[bool | ssl_module.SSLContext | Non
             context.load_verify_locations(cafile=tls["trust_root"])
         except OSError as exc:
             raise ValueError(f"{where}: expected 'trust_root' as a file of CA certificates, got {exc}") from None
+    if tls.get("certificate") is not None:
+        try:
+            context.load_cert_chain(tls["certificate"], tls.get("key"))
+        except OSError as exc:
+            raise ValueError(f"{where}: expected 'certificate' and 'key' as PEM files, got {exc}") from None
+    elif tls.get("key") is not None:
+        raise ValueError(f"{where}: expected 'certificate' with 'key', got none")
     return context, tls.get("hostname")
 
 
