@@ -72,7 +72,8 @@ def test_realms_have_options_of_their_own_and_observers_hear_of_all():
             heard.append((self.realm, session.id))
 
     options = RealmOptions(history=(HistoryTopic("com.a"),))
-    router = Router(realms={"one": options, "two": RealmOptions()}, observers=lambda realm: [Observer(realm)], auto_realms=True)
+    options_of = {"one": options, "two": RealmOptions()}
+    router = Router(realms=options_of, observers=lambda realm: [Observer(realm)], auto_realms=True)
     assert router.realms["one"].options is options
     names = ("one", "two", "three")
     links = [Link(router).join(name) for name in names]
