@@ -375,6 +375,46 @@ def test_waiting_in_the_loops_own_thread_is_refused(url):
             session._thread.run(inside)
 
 
+def test_a_loop_thread_ends_from_within():
+    thread = LoopThread("autobahn-test")
+    closed = threading.Event()
+
+    async def close():
+        closed.set()
+        raise ValueError("nobody hears this")
+
+    async def inside():
+        assert thread.is_current
+        thread.finish(close)
+
+    thread.run(inside)
+    assert closed.wait(20)
+    thread._thread.join(20)
+    with pytest.raises(Disconnected):
+        thread.run(inside)
+    thread.stop()
+
+
+def test_what_waits_when_the_loop_ends_is_told():
+    thread = LoopThread("autobahn-test")
+    caught = []
+
+    def wait():
+        with pytest.raises(Disconnected) as found:
+            thread.run(asyncio.Event().wait)
+        caught.append(found.value)
+
+    waiters = [threading.Thread(target=wait) for _ in range(3)]
+    for waiter in waiters:
+        waiter.start()
+    while len(thread._waiting) < 3:
+        time.sleep(0.001)
+    thread.stop()
+    for waiter in waiters:
+        waiter.join(20)
+    assert len(caught) == 3
+
+
 SCRIPT = """
 import sys, threading, autobahn.sync
 session = autobahn.sync.connect(sys.argv[1], realm="realm1")

@@ -27,6 +27,7 @@ class LoopThread:
         self._stop: asyncio.Event
         self._waiting: set[concurrent.futures.Future[Any]] = set()
         self._is_over = False
+        self._last: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
         ready = threading.Event()
         self._thread = threading.Thread(target=self._main, args=(ready,), name=name, daemon=True)
@@ -77,7 +78,11 @@ class LoopThread:
             if self._is_over:
                 raise Disconnected(CLOSED)
             self._waiting.add(future)
-            self._loop.call_soon_threadsafe(start)
+            try:
+                self._loop.call_soon_threadsafe(start)
+            except RuntimeError:  # closed a moment ago
+                self._waiting.discard(future)
+                raise Disconnected(CLOSED) from None
         try:
             return _wait(future, timeout)
         except BaseException as exc:
@@ -120,12 +125,12 @@ class LoopThread:
 
         async def work() -> None:
             try:
-                await close()
+                with contextlib.suppress(Exception):  # there is nobody to be told
+                    await close()
             finally:
                 self._stop.set()
 
-        task = self._loop.create_task(work(), name="autobahn sync")
-        self._last = task
+        self._last = self._loop.create_task(work(), name="autobahn sync")
 
 
 def _wait(future: concurrent.futures.Future[T], timeout: float | None) -> T:
