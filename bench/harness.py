@@ -297,6 +297,7 @@ class Sample(msgspec.Struct):
     elapsed: float
     load_cpu: float
     server_cpu: float
+    total: int = 0  # messages, with those of the time of warming up
 
     @property
     def cost(self) -> float:

@@ -74,7 +74,7 @@ async def serve(arguments, problems):
     """Router and clients until the time is over; what was wrong."""
     asyncio.get_running_loop().set_exception_handler(problems.reached_the_loop)
     wrong, samples = [], []
-    async with Router("ws://127.0.0.1:0/ws", realms=[REALM]) as router:
+    async with Router("ws://127.0.0.1:0/ws", realms=[REALM], hello_timeout=soak.PATIENCE) as router:
         before = books(router)
         realm, port = router.core.realms[REALM], int(router.url.rpartition(":")[2].partition("/")[0])
         command = [sys.executable, __file__, "--clients", str(port), f"--sessions={arguments.connections}"]
@@ -269,7 +269,8 @@ class Crowd:
             return
         subscription = await self.answered(session.subscribe(on_event, name, SubscribeOptions(match=match)), session)
         if subscription is not None and self.rng.random() < 0.3:
-            await self.idle(self.rng.expovariate(1 / self.life))
+            ended = session.config.extra["over"]
+            await asyncio.wait({ended}, timeout=self.rng.expovariate(1 / self.life))
             if subscription.active:
                 with contextlib.suppress(TransportLost):
                     await self.answered(subscription.unsubscribe(), session)

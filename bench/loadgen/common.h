@@ -110,8 +110,9 @@ static void ws_upgrade(int fd, int port, const char *path, const char *extra, co
     if (expected && !strcasestr(buf, expected)) DIE("expected %s, got: %s", expected, buf);
 }
 
-static void report(uint64_t messages, double elapsed, double load_cpu, double server_cpu) {
-    printf("{\"messages\":%llu,\"elapsed\":%.6f,\"load_cpu\":%.6f,\"server_cpu\":%.6f}\n",
-           (unsigned long long)messages, elapsed, load_cpu, server_cpu);
+// `total`: with those of the time of warming up.
+static void report(uint64_t messages, uint64_t total, double elapsed, double load_cpu, double server_cpu) {
+    printf("{\"messages\":%llu,\"total\":%llu,\"elapsed\":%.6f,\"load_cpu\":%.6f,\"server_cpu\":%.6f}\n",
+           (unsigned long long)messages, (unsigned long long)total, elapsed, load_cpu, server_cpu);
 }
 #endif

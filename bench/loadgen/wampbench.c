@@ -303,7 +303,7 @@ static int over(Clock *k, const Load *l, uint64_t done) {
         k->server0 = cpu_of(l->pids);
     }
     if (!k->begin || t - k->begin < l->duration) return 0;
-    report(done - k->base, t - k->begin, own_cpu() - k->load0, cpu_of(l->pids) - k->server0);
+    report(done - k->base, done, t - k->begin, own_cpu() - k->load0, cpu_of(l->pids) - k->server0);
     return 1;
 }
 

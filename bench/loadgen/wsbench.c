@@ -122,7 +122,7 @@ static int load(char **argv) {
             server0 = cpu_of(pids);
         }
         if (begin && t - begin >= duration) {
-            report(done - base, t - begin, own_cpu() - load0, cpu_of(pids) - server0);
+            report(done - base, done, t - begin, own_cpu() - load0, cpu_of(pids) - server0);
             return 0;
         }
     }
@@ -178,7 +178,7 @@ static int handshakes(int port, int parallel, double duration, const char *pids)
             v->upgraded = 1;
         }
     }
-    report(done, now() - begin, own_cpu() - load0, cpu_of(pids) - server0);
+    report(done, done, now() - begin, own_cpu() - load0, cpu_of(pids) - server0);
     return 0;
 }
 
