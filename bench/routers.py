@@ -248,7 +248,7 @@ def check_encodings(who: str, work: Work, sample: harness.Sample, encodings: int
 
 
 def patterns(table: tables.Table) -> list[tables.Table]:
-    """How much more a publication costs with 10,000 pattern subscriptions: of the smallest samples, which differ least."""
+    """How much more a publication costs with 10,000 pattern subscriptions, by the smallest samples."""
     few, many = table.rows[-2], table.rows[-1]
     cells = {
         name: tables.Cell(value=(many.cells[name].least or 0.0) / (few.cells[name].least or 1.0))
