@@ -147,7 +147,7 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         except Exception as exc:
             self._ws_connect_failed(exc)
             return
-        if inspect.isawaitable(answer):
+        if answer is not None and inspect.isawaitable(answer):
             self._ws_spawn(answer, "onConnect", self._ws_accept)
         else:
             self._ws_accept(answer)
@@ -157,7 +157,7 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         assert connection is not None
         try:
             subprotocol, headers = _accepted(answer)
-            lines = [*flat(self.factory.headers), *flat(headers)]
+            lines = [*flat(self.factory.headers), *flat(headers)] if headers or self.factory.headers else []
             connection.accept(subprotocol, lines)
         except Exception as exc:
             self._ws_connect_failed(exc)
@@ -282,7 +282,7 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
         except Exception as exc:
             self._ws_connecting_failed(exc)
             return
-        if inspect.isawaitable(wanted):
+        if wanted is not None and inspect.isawaitable(wanted):
             self._ws_spawn(wanted, "onConnecting", self._ws_request)
         else:
             self._ws_request(wanted)
@@ -331,7 +331,7 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
         except Exception as exc:
             self._ws_connect_failed(exc)
             return
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             # What the server sends now waits in the kernel.
             if self.transport is not None and not self.transport.is_closing():
                 self.transport.pause_reading()

@@ -87,6 +87,10 @@ class _Queue:
     def cancelled(self) -> None:
         """One more of the timers is cancelled."""
         self._cancelled += 1
+        timers = self.timers
+        while timers and timers[0].callback is None:
+            timers.popleft()
+            self._cancelled -= 1
         if self._cancelled > _MANY and self._cancelled * 2 > len(self.timers):
             self.timers = deque(timer for timer in self.timers if timer.callback is not None)
             self._cancelled = 0
