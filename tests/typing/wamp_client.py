@@ -125,6 +125,7 @@ class Client(ApplicationSession):
             options=PublishOptions(acknowledge=True, exclude_me=False, eligible_authrole=["user"], rkey="a"),
         )  # fmt: skip
         print(publication.id, publication.was_encrypted)
+        await helper(self)
         await self.calls()
         await self.events_of("com.example.topic")
 
@@ -176,6 +177,10 @@ class Client(ApplicationSession):
 
     def onDisconnect(self) -> None:
         print(self.is_attached(), self.is_connected(), self.transport)
+
+
+async def helper(session: ISession) -> None:
+    await session.call("com.example.hello")
 
 
 class NewClient(Session):

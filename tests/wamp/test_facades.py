@@ -6,14 +6,47 @@ import autobahn.asyncio.component
 import autobahn.asyncio.wamp
 import autobahn.wamp.component
 import autobahn.wamp.protocol
+from autobahn.asyncio.link import WampLink
 from autobahn.asyncio.util import transport_channel_id
+from autobahn.wamp.auth import AuthTicket
+from autobahn.wamp.cryptobox import KeyRing
+from autobahn.wamp.interfaces import (
+    IAuthenticator,
+    IPayloadCodec,
+    ISerializer,
+    ISession,
+    ITransport,
+    ITransportHandler,
+)
+from autobahn.wamp.payload import SealingTransport
+from autobahn.wamp.protocol import BaseSession
+from autobahn.wamp.serializer import CBORSerializer
 from autobahn.wamp.websocket import parseSubprotocolIdentifier
+from scripted import joined, settle
 
 
 def test_the_old_places_name_the_same_classes():
     assert autobahn.wamp.component.Component is autobahn.asyncio.component.Component
     assert autobahn.wamp.protocol.ApplicationSession is autobahn.asyncio.wamp.ApplicationSession
     assert issubclass(autobahn.asyncio.wamp.Session, autobahn.wamp.protocol.BaseSession)
+
+
+async def test_sessions_and_transports_are_what_the_interfaces_say():
+    session, transport = await joined()
+    assert isinstance(session, ISession)
+    assert isinstance(session, ITransportHandler)
+    assert type(session).__mro__[-2] is BaseSession  # no metaclass that programs would have to agree with
+    assert type(BaseSession) is type
+    for cls, interface in (
+        (WampLink, ITransport),
+        (SealingTransport, ITransport),
+        (AuthTicket, IAuthenticator),
+        (CBORSerializer, ISerializer),
+        (KeyRing, IPayloadCodec),
+    ):
+        assert issubclass(cls, interface)
+    transport.close()
+    await settle()
 
 
 @pytest.mark.parametrize(

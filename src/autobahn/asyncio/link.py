@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from autobahn.exception import Disconnected, PayloadExceededError
 from autobahn.log import printable
 from autobahn.wamp.exception import ProtocolError, TransportLost
+from autobahn.wamp.interfaces import ITransport
 from autobahn.wamp.message import Message
 from autobahn.wamp.serializer import codec_of
 
@@ -85,6 +86,7 @@ def _colons(digits: str) -> str:
     return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2)).upper()
 
 
+@ITransport.register
 class WampLink:
     """The transport object that a session gets in ``onOpen`` and sends its messages with."""
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from autobahn.wamp import message
 from autobahn.wamp.codec import CODECS
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SerializationError
-from autobahn.wamp.interfaces import IPayloadCodec
+from autobahn.wamp.interfaces import IPayloadCodec, ITransport
 from autobahn.wamp.message import Message
 from autobahn.wamp.types import EncodedPayload
 
@@ -254,6 +254,7 @@ def is_carried_by(transport: Any, current: Any) -> bool:
     return transport is current or (isinstance(current, SealingTransport) and current._inner is transport)
 
 
+@ITransport.register
 class SealingTransport:
     """A transport that seals what is sent; all else is that of the transport behind it."""
 

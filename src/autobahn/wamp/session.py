@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autobahn.log import Log
 from autobahn.wamp import lifecycle, message
@@ -21,7 +21,7 @@ from autobahn.wamp.events import PubSub
 from autobahn.wamp.eventstream import EventStream
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotReady, TransportLost
 from autobahn.wamp.failure import Failure
-from autobahn.wamp.interfaces import IPayloadCodec
+from autobahn.wamp.interfaces import IPayloadCodec, ISession, ITransportHandler
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.message import Message
 from autobahn.wamp.payload import IPassthruCipher, PayloadLayer, is_carried_by
@@ -45,7 +45,16 @@ async def settle(value: Any) -> Any:
     return value
 
 
-class ClientSession:
+if TYPE_CHECKING:
+
+    class _Interfaces(ISession, ITransportHandler):
+        """For the type checker. At run time they are registered below, so that programs can mix in any metaclass."""
+
+else:
+    _Interfaces = object
+
+
+class ClientSession(_Interfaces):
     """A WAMP client session; the base of `ApplicationSession` and `Session`.
 
     A transport drives it through ``onOpen``, ``onMessage``, ``onProtocolError`` and ``onClose``. Users override the
@@ -54,6 +63,7 @@ class ClientSession:
     """
 
     raw_payload = False
+    config: ComponentConfig
     blocking_threads = 8  # of the session's pool for endpoints registered with RegisterOptions(blocking=True)
     log = Log("autobahn.wamp")
 
@@ -601,4 +611,6 @@ def session_details(realm: str | None, welcome: message.Welcome, transport: Any)
     )
 
 
+ISession.abc_register(ClientSession)
+ITransportHandler.register(ClientSession)
 _message_module = message  # `leave` has a documented parameter named message
