@@ -236,6 +236,16 @@ def ListenerTotals(router):
     return [listener.traffic.received for listener in router.listeners]
 
 
+@pytest.mark.compiled
+async def test_counting_does_not_stand_in_the_way_of_what_is_received():
+    """The compiled unit takes octets from the transport itself, and is what counts them."""
+    async with Router() as router, Client(router.url) as client:
+        (visit,) = router.gate.visits
+        before = visit.protocol._ws_pump.received
+        await client.session.call("wamp.session.count")
+        assert visit.protocol._ws_pump.received > before > 0
+
+
 async def test_metrics_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     async with Router("http://127.0.0.1:0") as router:

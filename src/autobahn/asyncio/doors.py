@@ -10,6 +10,7 @@ from autobahn.asyncio.factory import WebSocketServerFactory
 from autobahn.asyncio.protocol import WebSocketServerProtocol
 from autobahn.asyncio.rawsocket import WampRawSocketServerFactory, WampRawSocketServerProtocol
 from autobahn.asyncio.wampws import WampWebSocketServerFactory, WampWebSocketServerProtocol
+from autobahn.websocket.frames import COMPILED
 from autobahn.websocket.plain import HttpRequest, HttpResponse
 from autobahn.websocket.types import ConnectionDeny
 
@@ -17,7 +18,7 @@ __all__ = ("PageFactory", "RawSocketDoor", "Traffic", "WebSocketDoor")
 
 
 class Traffic:
-    """What went through one listener: octets of connections that are gone, and of all what was received."""
+    """Octets that went through one listener, without those that its open connections have counted themselves."""
 
     __slots__ = ("received", "sent")
 
@@ -70,14 +71,22 @@ class RouterProtocol(WampWebSocketServerProtocol):
         """Octets sent so far."""
         return self._ws_outbox.sent
 
-    def data_received(self, data: bytes | memoryview) -> None:
-        self.factory.traffic.received += len(data)
-        super().data_received(data)
+    @property
+    def received(self) -> int:
+        """Octets received so far, as far as they are not in the books of the listener."""
+        return 0 if self._ws_pump is None else int(self._ws_pump.received)
+
+    if not COMPILED:  # no pump that counts
+
+        def data_received(self, data: bytes | memoryview) -> None:
+            self.factory.traffic.received += len(data)
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self.visit is not None:
             self.factory.traffic.sent += self.sent
+            self.factory.traffic.received += self.received
             self.factory.gate.left(self.visit)
 
 
@@ -95,6 +104,7 @@ class RouterRawSocketProtocol(WampRawSocketServerProtocol):
     """A client's RawSocket."""
 
     is_for_pages = False
+    received = 0  # is in the books of the listener
     visit: Visit | None = None
 
     def welcomed(self) -> None:
@@ -139,8 +149,7 @@ class PageProtocol(WebSocketServerProtocol):
 
     is_for_pages = True
     visit: Visit | None = None
-    waiting = 0
-    sent = 0
+    waiting = sent = received = 0
 
     def turn_away(self, reason: str) -> None:
         """Supervisors are answered until the end."""

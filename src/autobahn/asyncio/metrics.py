@@ -146,18 +146,21 @@ class Metrics:
         gate = router.gate
         received = self._counter("received_bytes", "Octets received, TLS taken off.", "listener")
         sent = self._counter("sent_bytes", "Octets sent, before TLS.", "listener")
-        now: Counter[int] = Counter()
+        taken: Counter[int] = Counter()
+        given: Counter[int] = Counter()
         queued, longest = 0, 0
         for visit in gate.visits:
             factory = getattr(visit.protocol, "factory", None)
             if factory is not None and hasattr(factory, "traffic"):
-                now[id(factory.traffic)] += visit.protocol.sent
+                taken[id(factory.traffic)] += visit.protocol.received
+                given[id(factory.traffic)] += visit.protocol.sent
             waiting = visit.protocol.waiting
             queued += waiting
             longest = max(longest, waiting)
         for listener in router.listeners:
-            received.add_metric([listener.url], listener.traffic.received)
-            sent.add_metric([listener.url], listener.traffic.sent + now[id(listener.traffic)])
+            traffic = listener.traffic
+            received.add_metric([listener.url], traffic.received + taken[id(traffic)])
+            sent.add_metric([listener.url], traffic.sent + given[id(traffic)])
         yield received
         yield sent
         refused = self._counter("refused_connections", "Connections that were too many.", "reason")

@@ -11,6 +11,7 @@ from autobahn.asyncio.deadline import Deadline
 from autobahn.asyncio.transport import peer_string
 from autobahn.log import Log
 from autobahn.rawsocket.handshake import MAGIC, Refusal, refusal
+from autobahn.websocket.frames import COMPILED
 
 __all__ = ("OnePort",)
 
@@ -90,6 +91,9 @@ class FirstOctet(asyncio.Protocol):
             self._visit.protocol = protocol
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
+        traffic = getattr(protocol.factory, "traffic", None) if COMPILED and make is port.websocket else None
+        if traffic is not None:
+            traffic.received += len(data)  # as long as there is no pump that counts
         if isinstance(protocol, asyncio.BufferedProtocol):
             protocol.data_received(data)  # type: ignore[attr-defined]
         else:

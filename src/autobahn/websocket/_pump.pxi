@@ -12,6 +12,7 @@ cdef class Pump:
     cdef object _receive  # what `connection.receive` was last
     cdef Reader _reader  # whose `feed` that is, or None
     cdef public object keep_alive
+    cdef readonly u64 received  # octets so far
 
     def __init__(self, connection, buffer not None, flush):
         self._view = buffer
@@ -34,6 +35,7 @@ cdef class Pump:
         cdef Writer writer = self._writer
         if connection is None:
             return
+        self.received += <u64>nbytes
         writer.corked = True
         try:
             receive = connection.receive
