@@ -281,6 +281,8 @@ class Link(asyncio.Protocol):
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.cut()
+        elif self.transport.is_closing():
+            pass  # the client was faster
         elif kind == "fin":
             self.transport.write_eof()
             if self.upstream is not None:
