@@ -369,9 +369,10 @@ def check_response(response: http.Response, request: ClientRequest) -> Switched:
             response.status, f"WebSocket connection upgrade failed [{response.status}]: {response.reason}"
         )
     headers = response.headers
-    if http.lower_tokens(headers.get("upgrade", [])) != ["websocket"]:
+    upgrade, connection = headers.get("upgrade", []), headers.get("connection", [])
+    if upgrade != ["websocket"] and http.lower_tokens(upgrade) != ["websocket"]:
         raise HandshakeError(400, "expected 'Upgrade: websocket' in the answer, got something else")
-    if "upgrade" not in http.lower_tokens(headers.get("connection", [])):
+    if connection != ["Upgrade"] and "upgrade" not in http.lower_tokens(connection):
         raise HandshakeError(400, "expected 'Connection: Upgrade' in the answer, got something else")
     accept = _one(headers, "sec-websocket-accept")
     if accept != accept_value(request.key):
