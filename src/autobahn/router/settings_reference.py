@@ -18,8 +18,8 @@ def explanations(cls: type) -> dict[str, str]:
     """What the docstrings of ``cls``, and of the records it extends, say of each field."""
     found: dict[str, str] = {}
     for each in reversed(cls.__mro__):
-        _, _, arguments = (each.__dict__.get("__doc__") or "").partition("\n    Args:\n")
-        entries = re.split(r"^ {8}(?=\w+: )", arguments, flags=re.M)
+        _, _, arguments = inspect.cleandoc(each.__dict__.get("__doc__") or "").partition("\nArgs:\n")
+        entries = re.split(r"^ {4}(?=\w+: )", arguments, flags=re.M)
         for entry in entries[1:]:
             name, _, text = entry.partition(": ")
             found[name] = " ".join(text.split()).replace("``", "`")
