@@ -28,8 +28,8 @@ PUBLIC = {
         WampWebSocketServerProtocol parseSubprotocolIdentifier""",
     "autobahn.cli": "main",
     "autobahn": "WebSocket __version__ connect serve version",
-    "autobahn.exception": """BufferFullError ComponentFailed ConnectFailed ConnectTimeout ConnectionClosed ConnectionClosedError
-        ConnectionClosedOK
+    "autobahn.exception": """BufferFullError ComponentFailed ConnectFailed ConnectTimeout ConnectionClosed
+        ConnectionClosedError ConnectionClosedOK
         Disconnected InvalidHandshake InvalidStatus InvalidURI PayloadCorruptError PayloadExceededError ProxyError""",
     "autobahn.wamp": """ApplicationError CallDetails CallOptions CallResult CloseDetails ComponentConfig Error
         EventDetails ISession InvalidUri ProtocolError PublishOptions RegisterOptions SerializationError SessionDetails
@@ -37,8 +37,8 @@ PUBLIC = {
     "autobahn.wamp.exception": """ApplicationError Error InvalidPayload InvalidUri InvalidUriError NotAuthorized
         ProtocolError SerializationError SessionNotReady StreamOverflow TransportLost TypeCheckError""",
     "autobahn.wamp.types": """Accept CallDetails CallOptions CallResult Challenge CloseDetails ComponentConfig Deny
-        EncodedPayload Event EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions Registration
-        SessionDetails SessionIdent SubscribeOptions Subscription TransportDetails""",
+        EncodedPayload Event EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions
+        Registration SessionDetails SessionIdent SubscribeOptions Subscription TransportDetails""",
     "autobahn.wamp.request": "Publication Registration Subscription",
     "autobahn.wamp.uri": "Pattern convert_starred_uri error register subscribe",
     "autobahn.wamp.interfaces": """IAuthenticator IMessage IObjectSerializer IPayloadCodec ISerializer ISession
