@@ -38,6 +38,8 @@ class Run:
     def _ready(self, session):
         self.joins += 1
         self.session = session
+        if session.is_connected():  # another listener may have closed it
+            session.publish("com.ready")
 
     async def end(self):
         try:
@@ -98,14 +100,9 @@ async def tls_to(answer_, wait=True):
         yield transport(f"wss://localhost:{port}/ws", endpoint=short(port, tls=True))
 
 
-def after_welcome(action):
-    """The router welcomes, and something happens a little later."""
-
-    def hello(peer, msg):
-        peer.say(m.Welcome(1, ROLES))
-        asyncio.get_running_loop().call_later(0.02, lambda: peer.transport and action(peer))
-
-    return hello
+def ready(action):
+    """What the router does when the component is ready, which says so by an event."""
+    return lambda peer, msg: action(peer)
 
 
 def soon(action):
@@ -170,21 +167,21 @@ FAILURES = {
     "register: silence": ("declare", lambda: routed(register=None), ConnectTimeout, 2),
     "register: rst": ("declare", lambda: routed(register=lambda p, _: p.rst()), ApplicationError, 2),
     "register: fin, rawsocket": ("declare", lambda: routed("rs", register=lambda p, _: p.fin()), ApplicationError, 2),
-    "joined: rst": ("joined", lambda: routed(hello=after_welcome(lambda p: p.rst())), ApplicationError, 2),
-    "joined: fin": ("joined", lambda: routed(hello=after_welcome(lambda p: p.fin())), ApplicationError, 2),
-    "joined: fin, rawsocket": ("joined", lambda: routed("rs", hello=after_welcome(lambda p: p.fin())),
+    "joined: rst": ("joined", lambda: routed(publish=ready(lambda p: p.rst())), ApplicationError, 2),
+    "joined: fin": ("joined", lambda: routed(publish=ready(lambda p: p.fin())), ApplicationError, 2),
+    "joined: fin, rawsocket": ("joined", lambda: routed("rs", publish=ready(lambda p: p.fin())),
                                ApplicationError, 2),
-    "joined: closed": ("joined", lambda: routed(hello=after_welcome(lambda p: p.close(1011))), ApplicationError, 2),
+    "joined: closed": ("joined", lambda: routed(publish=ready(lambda p: p.close(1011))), ApplicationError, 2),
     "joined: nonsense": (
-        "joined", lambda: routed(hello=after_welcome(lambda p: p.say(m.Welcome(2, ROLES)))), ApplicationError, 2,
+        "joined", lambda: routed(publish=ready(lambda p: p.say(m.Welcome(2, ROLES)))), ApplicationError, 2,
     ),
     "joined: goodbye of the router": (
         "joined",
-        lambda: routed(hello=after_welcome(lambda p: p.say(m.Goodbye({}, "wamp.close.system_shutdown")))),
+        lambda: routed(publish=ready(lambda p: p.say(m.Goodbye({}, "wamp.close.system_shutdown")))),
         ApplicationError, 2,
     ),
     "joined: abort of the router": (
-        "joined", lambda: routed(hello=after_welcome(lambda p: p.say(refused("wamp.error.not_authorized")))),
+        "joined", lambda: routed(publish=ready(lambda p: p.say(refused("wamp.error.not_authorized")))),
         ApplicationError, 2,
     ),
 }  # fmt: skip
@@ -227,8 +224,8 @@ async def test_the_exception_says_where_it_happened():
 # ---- ends in order ------------------------------------------------------------------------------------------------
 
 ORDERLY = {
-    "goodbye of the router": {"hello": after_welcome(lambda p: p.say(m.Goodbye({}, "wamp.close.normal")))},
-    "goodbye and out": {"hello": after_welcome(lambda p: p.say(m.Goodbye({}, "wamp.close.goodbye_and_out")))},
+    "goodbye of the router": {"publish": ready(lambda p: p.say(m.Goodbye({}, "wamp.close.normal")))},
+    "goodbye and out": {"publish": ready(lambda p: p.say(m.Goodbye({}, "wamp.close.goodbye_and_out")))},
 }
 
 
@@ -392,7 +389,7 @@ async def test_main_and_endpoints_may_stop_their_component():
     def called(peer):
         peer.say(m.Invocation(1, 1, {}))
 
-    async with routed(hello=after_welcome(called)) as described:
+    async with routed(publish=ready(called)) as described:
         run = Run(described)
 
         async def endpoint():
@@ -534,10 +531,10 @@ HINTS = {
         ),
         37, 41,
     ),
-    "1012": (lambda: routed(hello=after_welcome(lambda p: p.close(1012))), 5, 30.1),
-    "1013": (lambda: routed(hello=after_welcome(lambda p: p.close(1013))), 30, 60.1),
+    "1012": (lambda: routed(publish=ready(lambda p: p.close(1012))), 5, 30.1),
+    "1013": (lambda: routed(publish=ready(lambda p: p.close(1013))), 30, 60.1),
     "1013 before joining": (lambda: routed(hello=lambda p, _: p.close(1013)), 30, 60.1),
-    "nothing": (lambda: routed(hello=after_welcome(lambda p: p.close(1011))), 0, 0.1),
+    "nothing": (lambda: routed(publish=ready(lambda p: p.close(1011))), 0, 0.1),
 }  # fmt: skip
 
 
@@ -570,7 +567,7 @@ async def test_a_transport_that_asks_for_patience_does_not_hold_up_the_others():
 
 async def test_retries_start_afresh_after_a_session_that_lasted(monkeypatch):
     monkeypatch.setattr(supervisor, "LASTING", 0.0)
-    async with routed(hello=after_welcome(lambda p: p.rst())) as described:
+    async with routed(publish=ready(lambda p: p.rst())) as described:
         run = Run({**described, "max_retries": 1})
 
         @run.component.on_connectfailure
@@ -583,7 +580,7 @@ async def test_retries_start_afresh_after_a_session_that_lasted(monkeypatch):
 
 
 async def test_retries_do_not_start_afresh_after_a_session_that_did_not_last():
-    async with routed(hello=after_welcome(lambda p: p.rst())) as described:
+    async with routed(publish=ready(lambda p: p.rst())) as described:
         run = Run({**described, "max_retries": 2})
         assert isinstance(await run.end(), ComponentFailed)
     assert run.joins == 3
