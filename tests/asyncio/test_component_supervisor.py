@@ -17,7 +17,7 @@ from autobahn.asyncio.retry import Backoff, Retry, hinted_delay, retry_after
 from autobahn.exception import ComponentFailed, ConnectTimeout, InvalidHandshake, InvalidStatus, ProxyError
 from autobahn.wamp import message as m
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from component_world import FAST, ROLES, free_port, octets, router, scripted, transport
+from component_world import ROLES, free_port, octets, router, scripted, transport
 from proxies import HttpProxy
 
 SHORT = {"openHandshakeTimeout": 0.1, "closeHandshakeTimeout": 0.1}
@@ -683,4 +683,19 @@ async def test_a_proxy_to_the_router_and_headers_that_are_asked_for():
     assert len(proxy.asked) == 2 and asked == [1]
 
 
-assert FAST
+@pytest.mark.parametrize("kind", ["ws", "rs"])
+async def test_ipv6(kind):
+    from autobahn.asyncio.router import Router
+
+    try:
+        served = Router(f"{kind}://[::1]:0" + ("/ws" if kind == "ws" else ""))
+        await served.start()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    port = int(served.url.rpartition(":")[2].partition("/")[0])
+    endpoint = {"type": "tcp", "host": "::1", "port": port, "version": 6}
+    for described in (transport(served.url), transport(served.url, endpoint=endpoint)):
+        run = Run({**described, "max_retries": 0})
+        run.component.on_ready(lambda session: session.leave())
+        assert await run.end() is None and run.joins == 1
+    await served.close()
