@@ -134,6 +134,35 @@ async def test_a_proxy_with_an_endless_head_is_cut_off():
             await autobahn.connect("ws://127.0.0.1:9/", proxy=f"http://127.0.0.1:{proxy.port}")
 
 
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 999999999", b"Content-Encoding: gzip", b"Transfer-Encoding: chunked"]
+)
+async def test_S24_the_body_of_a_refusal_is_not_read(loop_name, head):
+    """A proxy that goes on talking behind its 407 is cut off, and nothing of that is kept or inflated."""
+    cut = asyncio.get_running_loop().create_future()
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 no\r\n" + head + b"\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 100_000_000:
+                writer.write(bytes(65536))
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent += 65536
+        writer.close()
+        cut.set_result(sent)
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ProxyError) as caught:
+        await autobahn.connect("ws://127.0.0.1:9/", proxy=f"http://127.0.0.1:{port}")
+    assert caught.value.status == 407
+    assert await asyncio.wait_for(cut, 20) < 20_000_000
+    server.close()
+
+
 @pytest.mark.parametrize("scheme", ["http", "socks5", "https"])
 async def test_through_a_proxy_the_server_must_prove_its_name(loop_name, ca, scheme):
     """S22: TLS inside of the tunnel is checked against the server's name, not against the proxy's."""
