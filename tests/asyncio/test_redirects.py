@@ -92,7 +92,7 @@ async def test_s23_between_wss_servers_the_name_is_proved_anew(tls, loop_name):
 async def test_s23_from_ws_to_wss_is_followed(tls):
     server_tls, client_tls = tls
     async with autobahn.serve(echo, "localhost", ssl=server_tls) as other, Raw(redirect(other.url)) as plain:
-        with pytest.raises(ValueError, match="expected a wss://.* URL with ssl, got"):
+        with pytest.raises(ValueError, match=r"expected a wss://.* URL with ssl, got"):
             autobahn.connect(plain.url, ssl=client_tls)
         with pytest.raises(autobahn.exception.ConnectFailed) as caught:  # by the system's CAs, which do not know it
             await autobahn.connect(plain.url, headers=SECRETS)
