@@ -377,6 +377,24 @@ async def test_a_configuration_that_cannot_be_had_changes_nothing(config, tmp_pa
     taken.close()
 
 
+async def test_a_unix_socket_outlives_a_reload_and_one_that_fails(config, tmp_path, loop_name):
+    import socket
+
+    path = tmp_path / "s"
+    text = CONFIG.replace('"ws://127.0.0.1:{port}/ws"', f'"ws://unix:{path}"')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with Router.from_settings(config(text)) as router:
+            await router.reload(config(text + "max_message_size = 5000\n"))
+            await works(f"rs://unix:{path}")
+            busy = f'[[listeners]]\nurl = "rs://127.0.0.1:{taken.getsockname()[1]}"\n'
+            with pytest.raises(OSError, match="in use"):
+                await router.reload(config(text + "max_message_size = 6000\n" + busy))
+            await works(f"rs://unix:{path}")
+            await router.reload(config(CONFIG))
+            assert not path.exists()
+            await works(router.url)
+
+
 async def test_new_certificates_are_for_new_connections_and_drop_nobody(config, tmp_path, loop_name):
     files = tmp_path / "cert.pem", tmp_path / "key.pem"
 
