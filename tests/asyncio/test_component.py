@@ -174,30 +174,6 @@ async def test_a_failing_main_is_retried_then_given_up():
     assert len(set(runs)) == 3
 
 
-async def test_stop_in_every_state():
-    await Component().stop()  # never started
-    component = Component(
-        transports=[transport(f"ws://127.0.0.1:{free_port()}/ws", initial_retry_delay=60, max_retry_delay=60)]
-    )
-    failed = asyncio.Event()
-    component.on_connectfailure(lambda *_: failed.set())
-    stopped = component.start()
-    await failed.wait()  # waiting for its next attempt
-    await component.stop()
-    assert await stopped is None
-    writers = []
-    silent = await asyncio.start_server(lambda r, w: writers.append(w), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    component = Component(transports=[transport(f"ws://127.0.0.1:{port}/ws")])
-    stopped = component.start()
-    await asyncio.sleep(0.05)  # in the opening handshake, which nobody answers
-    await component.stop()
-    assert await stopped is None
-    silent.close()
-    for writer in writers:
-        writer.close()
-
-
 async def test_a_stopped_component_can_be_started_again():
     joins = asyncio.Queue()
     async with Router() as router:
@@ -399,32 +375,6 @@ async def test_run_returns_when_all_have_stopped():
         )
     assert out == "main done\nNone\n" and status == 0
     assert "Exhausted all transport connect attempts" in err and "Traceback" not in err
-
-
-async def test_ctrl_c_leaves_the_realm_properly():
-    async with Router() as router:
-        out, err, status = await run_script(
-            """
-            import signal
-            before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-            component = Component(transports=url, realm="realm1")
-            component.on_ready(lambda session: print("ready"))
-            component.on_leave(lambda session, details: print("left", details.reason))
-            component.on_disconnect(lambda session, was_clean: print("disconnected", was_clean))
-            @component.on_join
-            async def joined(session, details):
-                await asyncio.sleep(0)
-            @component.register("com.a")
-            async def endless():
-                await asyncio.Event().wait()
-            run(component, log_level=None)
-            assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-            """,
-            router.url,
-            signal_after=b"ready",
-        )
-        assert (out, err, status) == ("ready\nleft wamp.close.goodbye_and_out\ndisconnected True\n", "", 0)
-        assert router.core.sessions == 0
 
 
 async def test_run_with_start_loop_false():
