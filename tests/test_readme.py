@@ -50,8 +50,8 @@ def snippet(tmp_path, number, old, port):
     return str(path)
 
 
-def test_there_are_five_snippets():
-    assert len(SNIPPETS) == 5
+def test_there_are_seven_snippets():
+    assert len(SNIPPETS) == 7
 
 
 @pytest.fixture
@@ -76,12 +76,20 @@ def test_backend_and_frontend(router, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "output"), [(2, "5\n"), (3, "hello\n")], ids=["embedded router", "connect and serve"]
+    ("number", "output"),
+    [(2, "5\n"), (3, "hello\n"), (5, "1.5\n0\n1\nhello\n")],
+    ids=["embedded router", "connect and serve", "types, streams, loops"],
 )
 def test_snippets_that_run_alone(tmp_path, number, output):
     program = snippet(tmp_path, number, "", 0)
     done = subprocess.run([sys.executable, "-W", "error", program], capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+
+
+def test_without_asyncio(router, tmp_path):
+    program = snippet(tmp_path, 6, "127.0.0.1:8080", router)
+    done = subprocess.run([sys.executable, "-W", "error", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("hello you\n", "", 0)
 
 
 async def test_plain_websocket(tmp_path):
