@@ -180,9 +180,9 @@ def lowest(samples):
     return sum(sizes) / len(sizes)
 
 
-def flat(samples, arguments):
-    """Whether memory grew between the time when all connections stood and the end."""
-    stood = [sample for sample in samples if sample[2] > 0.9 * arguments.connections]
+def flat(samples, arguments, share=0.9):
+    """Whether memory grew between the time when that share of all connections stood and the end."""
+    stood = [sample for sample in samples if sample[2] > share * arguments.connections]
     stood = stood[len(stood) // 2 :]  # until all have compressed something once, more contexts are no leak
     if len(stood) < 8:
         return [f"expected {arguments.connections} connections for some time, got {max(s[2] for s in samples)} at most"]

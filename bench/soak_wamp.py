@@ -102,7 +102,7 @@ async def serve(arguments, problems):
                 wrong.append(f"{what}: {number} before, {after[what]} after")
         if not realm.is_empty():
             wrong.append("the realm is not empty")
-        wrong += soak.flat(samples, arguments)
+        wrong += soak.flat(samples, arguments, 0.75)  # the others are about to join
     if clients.returncode:
         return [*wrong, f"the clients ended with status {clients.returncode}"]
     report = json.loads(output)
