@@ -83,7 +83,7 @@ async def test_T_PS_1_payload_arrives_as_it_was_given(source, target):
         assert probe.seen[1][0] == ({"sensor": "a", "values": [1.5]},)
 
 
-async def test_T_PEX_1_2_3_the_publisher_and_its_own_events():
+async def test_T_PEX_1_to_3_the_publisher_and_its_own_events():
     async with sessions(2) as (publisher, other):
         mine, theirs = Probe(), Probe()
         await publisher.subscribe(mine, "com.t")
@@ -121,7 +121,7 @@ async def test_T_BWL_1_to_10_who_gets_an_event(options, receivers):
         assert {number for number, probe in enumerate(probes) if probe.seen} == receivers
 
 
-async def test_T_PS_5_T_PBS_1_2_3_patterns_and_their_details():
+async def test_T_PS_5_T_PBS_1_to_3_patterns_and_their_details():
     async with sessions(2) as (publisher, subscriber):
         probes = {}
         for match, topic in (("exact", "com.a.b"), ("prefix", "com.a"), ("wildcard", "com..b"), ("wildcard", "com.")):
@@ -173,7 +173,7 @@ async def test_T_PTL_1_how_much_a_publisher_is_trusted():
         assert (await probe.has(1))[0][2].trustlevel == 3
 
 
-async def test_T_RET_1_4_5_what_was_published_before():
+async def test_T_RET_1_and_4_and_5_what_was_published_before():
     async with sessions(2) as (publisher, subscriber):
         publication = await publish(publisher, "com.t", "old", options={"retain": True})
         late, without = Probe(), Probe()
@@ -187,7 +187,7 @@ async def test_T_RET_1_4_5_what_was_published_before():
         assert [args for args, _, _ in without.seen] == [("new",)]
 
 
-async def test_T_HIS_1_2_3_what_the_router_has_kept():
+async def test_T_HIS_1_to_3_what_the_router_has_kept():
     async with sessions(2, realms={"realm1": HISTORY}) as (publisher, subscriber):
         subscription = await subscriber.subscribe(Probe(), "com.kept")
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)

@@ -162,7 +162,7 @@ def test_without_a_runtime_there_are_no_timeouts():
 
 
 @pytest.mark.parametrize("mode", ["skip", "killnowait", "kill"])
-def test_T_CAN_1_2_3_with_a_timeout(clock, pair, mode):
+def test_T_CAN_1_to_3_with_a_timeout(clock, pair, mode):
     caller, callee = pair
     number = caller.call("com.p", options={"timeout": 50})
     serial = invoked(callee)

@@ -331,7 +331,7 @@ def test_patterns_do_not_take_calls_to_reserved_procedures(router):
 
 
 @pytest.mark.parametrize("mode", ["skip", "killnowait", "kill", None])
-def test_T_CAN_1_2_3_7_modes(router, pair, mode):
+def test_T_CAN_1_to_3_and_7_modes(router, pair, mode):
     caller, callee = pair
     number = caller.call("com.p")
     serial = invoked(callee)

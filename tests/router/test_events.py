@@ -30,7 +30,7 @@ def late(router, topic, match="exact", codec=None, **attributes):
 
 @pytest.mark.parametrize("source", [None, *CODECS.values()])
 @pytest.mark.parametrize("target", [None, *CODECS.values()])
-def test_T_RET_1_late_subscriber_gets_it(router, source, target):
+def test_T_RET_1_T_RET_5_a_late_subscriber_gets_it_and_the_others_are_not_told(router, source, target):
     publisher, subscriber = Link(router, source).join(), Link(router).join()
     subscriber.subscribe("com.t")
     publisher.publish("com.t", 1, b"\x00", options={"retain": True, "acknowledge": True}, key=[2])

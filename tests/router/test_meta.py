@@ -201,7 +201,7 @@ def test_who_may_kill(roles, role, is_allowed):
 # ---- registrations (11.2) ----
 
 
-def test_T_RM_1_2_3_4_events_T_META_ord_T_META_created(router):
+def test_T_RM_1_to_4_events_T_META_ord_T_META_created(router):
     watch = Watch(router, *(f"registration.on_{what}" for what in ("create", "register", "unregister", "delete")))
     a, b = joined(router, 2)
     number = a.register("com.p", invoke="roundrobin")
@@ -226,7 +226,7 @@ def test_T_RM_1_2_3_4_events_T_META_ord_T_META_created(router):
     ]
 
 
-def test_T_RM_5_6_7_list_lookup_match(router, link):
+def test_T_RM_5_to_7_list_lookup_match(router, link):
     callee = joined(router, 1)[0]
     exact = callee.register("com.a.b")
     prefix = callee.register("com.a", match="prefix")
@@ -249,7 +249,7 @@ def test_T_RM_5_6_7_list_lookup_match(router, link):
     refused(link, "invalid_argument", "registration.match", 5)
 
 
-def test_T_RM_8_9_10_get_and_callees(router, link):
+def test_T_RM_8_to_10_get_and_callees(router, link):
     callees = joined(router, 2)
     (number,) = {callee.register("com.", match="prefix", invoke="random") for callee in callees}
     (details,) = ask(link, "registration.get", number)
@@ -282,7 +282,7 @@ def test_T_RREV_remove_callee(router, link):
 # ---- subscriptions (11.3) ----
 
 
-def test_T_UM_1_2_3_4_events(router):
+def test_T_UM_1_to_4_events(router):
     watch = Watch(router, *(f"subscription.on_{what}" for what in ("create", "subscribe", "unsubscribe", "delete")))
     a, b = joined(router, 2)
     number = a.subscribe("com.", match="prefix")
@@ -307,7 +307,7 @@ def test_T_UM_the_causing_session_is_a_receiver(router):
     assert [type(msg) for msg in watch.link.take()] == [m.Subscribed, m.Event, m.Registered, m.Event]
 
 
-def test_T_UM_5_6_7_list_lookup_match(router, link):
+def test_T_UM_5_to_7_list_lookup_match(router, link):
     subscriber = joined(router, 1)[0]
     exact = subscriber.subscribe("com.a.b")
     prefix = subscriber.subscribe("com.a", match="prefix")
@@ -324,7 +324,7 @@ def test_T_UM_5_6_7_list_lookup_match(router, link):
     refused(link, "invalid_argument", "subscription.lookup", "x", {"match": 5})
 
 
-def test_T_UM_8_9_10_get_and_subscribers(router, link):
+def test_T_UM_8_to_10_get_and_subscribers(router, link):
     subscribers = joined(router, 2)
     (number,) = {each.subscribe("com.t") for each in subscribers}
     (details,) = ask(link, "subscription.get", number)

@@ -48,7 +48,7 @@ def calls(caller, callees, count, **options):
     ("invoke", "expected"),
     [("first", [0] * 9), ("last", [2] * 9), ("roundrobin", [0, 1, 2] * 3)],
 )
-def test_T_SHR_1_2_3_distribution(router, invoke, expected):
+def test_T_SHR_1_to_3_distribution(router, invoke, expected):
     caller, callees = shared(router, invoke)
     assert calls(caller, callees, 9) == expected
 
