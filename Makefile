@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 # What runs a second time, on the Python twin of the compiled frame unit: everything that sees frames.
 PURE_TESTS := tests/websocket tests/asyncio tests/attacks tests/fuzz tests/conformance tests/test_readme.py
 
-.PHONY: demo test check bench conformance fuzz sanitize interop soak docs build clean
+.PHONY: demo test check bench conformance fuzz faults sanitize interop soak docs build clean
 
 $(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/websocket/_*.p[yx][xi])
 	$(PYTHON) -m venv .venv
@@ -36,6 +36,9 @@ conformance: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),20)
 
+faults: $(INSTALLED)
+	AUTOBAHN_FAULTS=all $(PYTEST) tests/faults
+
 sanitize: $(INSTALLED)
 	tests/sanitizers/run.sh $(BIN)/python
 
@@ -49,6 +52,7 @@ soak: $(INSTALLED)
 	$(BIN)/python bench/soak.py
 
 docs: $(INSTALLED)
+	$(BIN)/python tests/feature_page.py
 	$(BIN)/python -m pytest -q tests/test_readme.py
 
 build: $(INSTALLED)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autobahn.asyncio.router import load_settings
 from autobahn.router import RealmOptions
 from autobahn.router.auth import METHODS
 from autobahn.router.config import HistoryTopic
@@ -274,3 +275,12 @@ def test_tables_within_arrays_and_dotted_keys():
 
 def test_keys_are_written_as_in_a_file():
     assert key_text(("realms", "com.example", "a-b", 0, 'x"y')) == 'realms."com.example".a-b[0]."x\\"y"'
+
+
+def test_the_store_of_a_realm_is_beside_the_file(tmp_path):
+    path = tmp_path / "router.toml"
+    path.write_text('[realms.one]\nstore = "events.sqlite"\n\n[[listeners]]\nurl = "ws://127.0.0.1:0/ws"\n')
+    assert load_settings(path).options()["one"].store == str(tmp_path / "events.sqlite")
+    path.write_text('[realms.one]\nstore = "missing/events.sqlite"\n\n[[listeners]]\nurl = "ws://127.0.0.1:0/ws"\n')
+    with pytest.raises(SettingsError, match=r"router.toml:2: realms.one.store: expected a file in a folder that exists"):
+        load_settings(path)

@@ -29,6 +29,7 @@ REALM_COUNTERS = {
     "calls": "Calls that went to a callee.",
     "publications": "Publications that had a subscriber or are retained.",
     "events": "Events handed to subscribers.",
+    "dropped_events": "Events that gave way because their subscriber reads too slowly.",
     "undeliverable_events": "Encodings of events that failed, as the serializer cannot carry the payload.",
 }
 REALM_GAUGES = {

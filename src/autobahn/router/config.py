@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from autobahn.router.settings_kinds import FileToMake
 
 Disclosure = Literal["ask", "always", "never"]
 Takeover = Literal["any", "role", "authid", "never"]
@@ -76,7 +78,7 @@ class RealmOptions:
     max_testaments: int = 100
     meta_kill_roles: frozenset[str] | None = None
     history: tuple[HistoryTopic, ...] = field(default=())
-    store: str | None = None
+    store: Annotated[str, FileToMake()] | None = None
     store_sync: Literal["normal", "full"] = "normal"
     slow_policy: SlowPolicy = "disconnect"
     slow_queue: int = 4 << 20

@@ -130,6 +130,7 @@ class Realm:
             "publications": delivery.publications,
             "events": delivery.events,
             "undeliverable_events": delivery.undeliverable,
+            "dropped_events": delivery.dropped,
         }
 
     def refused(self, peer: Peer, msg: Any) -> None:

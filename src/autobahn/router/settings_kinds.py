@@ -59,6 +59,19 @@ class ReadableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FileToMake:
+    """The path of a file in a folder that exists, relative to the configuration; it is made absolute."""
+
+    text = "a file"
+
+    def take(self, value: Any, base: Path) -> Any:
+        path = base / Path(value).expanduser()
+        if not path.parent.is_dir():
+            raise ValueError(f"a file in a folder that exists ({path.parent} does not)")
+        return str(path)
+
+
+@dataclass(frozen=True, slots=True)
 class FileMode:
     """Permissions of a file in octal digits."""
 
