@@ -277,10 +277,25 @@ def test_keys_are_written_as_in_a_file():
     assert key_text(("realms", "com.example", "a-b", 0, 'x"y')) == 'realms."com.example".a-b[0]."x\\"y"'
 
 
+STORE = """\
+[realms.one]
+store = "{}"
+
+[realms.one.roles]
+user = true
+
+[realms.one.auth.anonymous]
+role = "user"
+
+[[listeners]]
+url = "ws://127.0.0.1:0/ws"
+"""
+
+
 def test_the_store_of_a_realm_is_beside_the_file(tmp_path):
     path = tmp_path / "router.toml"
-    path.write_text('[realms.one]\nstore = "events.sqlite"\n\n[[listeners]]\nurl = "ws://127.0.0.1:0/ws"\n')
+    path.write_text(STORE.format("events.sqlite"))
     assert load_settings(path).options()["one"].store == str(tmp_path / "events.sqlite")
-    path.write_text('[realms.one]\nstore = "missing/events.sqlite"\n\n[[listeners]]\nurl = "ws://127.0.0.1:0/ws"\n')
+    path.write_text(STORE.format("missing/events.sqlite"))
     with pytest.raises(SettingsError, match=r"router.toml:2: realms.one.store: expected a file in a folder that exists"):
         load_settings(path)
