@@ -136,6 +136,7 @@ class Session(ApplicationSession):
     def onLeave(self, details):
         if not self.config.extra["joined"].done():
             self.config.extra["joined"].set_exception(RuntimeError(f"not joined: {details}"))
+        self.disconnect()
 
     def onDisconnect(self):
         if not self.config.extra["joined"].done():
@@ -205,11 +206,16 @@ class Crowd:
             calls.add(act)
             act.add_done_callback(calls.discard)
             await self.idle(rng.expovariate(1 / self.pause))
+        ended = "the router's wish"
         if not extra["over"].done():
             ending = rng.choice(self.endings)
+            ended = ending.__name__
             self.counts[ending.__name__] += 1
             ending(session, transport, protocol)
-        await asyncio.wait_for(extra["over"], soak.PATIENCE)
+        await asyncio.wait({extra["over"]}, timeout=soak.PATIENCE)
+        if not extra["over"].done():
+            self.wrong.append(f"{ended}: the link of {protocol} was not gone after a minute")
+            transport.abort()
         if calls:
             self.counts["acts under way at the end"] += len(calls)
             await asyncio.wait_for(asyncio.gather(*calls), soak.PATIENCE)
