@@ -46,6 +46,15 @@ class Link:
             msg = self.codec.decode(self.codec.encode(msg))
         self.sent.append(msg)
 
+    def carry(self, elements):
+        encode = None if self.codec is None else self.codec.carry
+        if encode is None:
+            return False
+        if not self.is_open:
+            raise TransportLost("closed")
+        self.sent.append(self.codec.decode(encode(elements)))
+        return True
+
     def send_encoded(self, data):
         if not self.is_open:
             raise TransportLost("closed")

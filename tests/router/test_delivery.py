@@ -17,6 +17,8 @@ KWARGS = {"key": {"deep": [1, b"\x01"]}, "empty": ""}
 class Spy:
     """A codec that counts."""
 
+    carry = None
+
     def __init__(self, codec):
         self.codec = codec
         self.name = codec.name

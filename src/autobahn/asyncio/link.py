@@ -6,7 +6,6 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any, Protocol
 
 from autobahn.exception import Disconnected, PayloadExceededError
@@ -178,13 +177,13 @@ class WampLink:
         except Exception as exc:
             self._internal_error(exc)
 
-    def receive(self, data: bytes, binary: bool) -> None:
-        """One message of the channel, for the session."""
+    def receive(self, data: bytes, binary: bool | None = None) -> None:
+        """One message of the channel, for the session. `binary`: None if the channel does not tell."""
         session = self.session
         if session is None:
             return
         try:
-            if binary is not self._binary:
+            if binary is not None and binary is not self._binary:
                 expected, got = ("binary", "text") if self._binary else ("text", "binary")
                 raise ProtocolError(f"expected {expected} messages for {self.codec.name}, got a {got} one")
             if self._parts is None:
@@ -195,19 +194,23 @@ class WampLink:
         except Exception as exc:
             self._failed(exc)
 
-    def receiver(self) -> Callable[[bytes], None]:
-        """`receive` for a channel that does not tell binary messages from text: one call less for each."""
-        decode = self._decode
+    def receiver(self) -> Callable[..., None]:
+        """What does as `receive`, with fewer calls for each message."""
+        decode, expected = self._decode, self._binary
         if self._parts is not None:
-            return partial(self.receive, binary=self._binary)
+            return self.receive
 
-        def receive(data: bytes) -> None:
+        def receive(data: bytes, binary: bool = expected) -> None:
             session = self.session
-            if session is not None:
-                try:
-                    session.onMessage(decode(data))
-                except Exception as exc:
-                    self._failed(exc)
+            if session is None:
+                return
+            if binary is not expected:
+                self.receive(data, binary)  # refuses it
+                return
+            try:
+                session.onMessage(decode(data))
+            except Exception as exc:
+                self._failed(exc)
 
         return receive
 

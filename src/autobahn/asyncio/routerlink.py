@@ -17,11 +17,12 @@ class RouterLink(WampLink):
     `limit`: what a RawSocket peer announced, or what a WebSocket connection sends at most (`maxMessagePayloadSize`).
     """
 
-    __slots__ = ("_limit",)
+    __slots__ = ("_carry", "_limit")
 
     def __init__(self, channel: Channel, session: Any, serializer: Any, limit: int) -> None:
         super().__init__(channel, session, serializer)
         self._limit = limit
+        self._carry = self.codec.carry if self._frame is None else None
 
     def send(self, msg: Message) -> None:
         data = self._encode(msg)
@@ -45,6 +46,20 @@ class RouterLink(WampLink):
             self._send(data, self._binary)
         except Disconnected as exc:
             raise TransportLost(str(exc)) from None
+
+    def carry(self, elements: tuple[Any, ...]) -> bool:
+        """Send a message that is carried, without an object of it; False: not possible, `send` the message."""
+        encode = self._carry
+        if encode is None:
+            return False
+        data = encode(elements)
+        if len(data) > self._limit:
+            return False
+        try:
+            self._send(data, self._binary)
+        except Disconnected as exc:
+            raise TransportLost(str(exc)) from None
+        return True
 
     def paused(self) -> None:
         if self.session is not None:

@@ -38,6 +38,8 @@ def _link_of(protocol: Any) -> WampLink:
 
 def _on_open(self: Any) -> None:
     self._link = open_link(self)
+    if type(self).onMessage is _on_message and "onMessage" not in self.__dict__:  # as nearly always: go there at once
+        self.onMessage = self._link.receiver()
 
 
 def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
@@ -48,6 +50,7 @@ def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
 def _on_close(self: Any, wasClean: bool, code: int | None, reason: str | None) -> None:
     if self._link is not None:
         self._link.closed(wasClean)
+        self.__dict__.pop("onMessage", None)  # it refers to us
 
 
 def _send(self: Any, msg: Message) -> None:

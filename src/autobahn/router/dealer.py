@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from msgspec import Raw
+
 from autobahn.router.calls import NOBODY, UNAVAILABLE, Desk, fail, interrupt
 from autobahn.router.config import RealmOptions
 from autobahn.router.delivery import ERROR_FOR, INVOCATION_FOR, RESULT_FOR, decoded
-from autobahn.router.ids import following
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     FEATURE_NOT_SUPPORTED,
@@ -27,7 +28,7 @@ from autobahn.router.peer import Peer, PendingCall, Registration
 from autobahn.router.registrations import Registrar
 from autobahn.wamp.exception import ApplicationError, ProtocolError, SerializationError, TransportLost
 from autobahn.wamp.lifecycle import check_error
-from autobahn.wamp.message import Call, Cancel, Error, Invocation, Result, Yield
+from autobahn.wamp.message import MAX_ID, Call, Cancel, Error, Invocation, Result, Yield
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.uri import is_valid
 
@@ -120,17 +121,20 @@ class Dealer:
             details["receive_progress"] = progressive = True
         if registration.match != EXACT:
             details["procedure"] = procedure
-        serial = following(callee.last_invocation)
-        if caller.codec is callee.codec:
-            invocation = INVOCATION_FOR[type(msg)](serial, registration.id, details, msg.args, msg.kwargs)
-        else:
-            args, kwargs = decoded(msg, caller.codec)
-            invocation = Invocation(serial, registration.id, details, args, kwargs)
+        serial = callee.last_invocation + 1
+        if serial > MAX_ID:
+            serial = 1
+        is_carried = caller.codec is callee.codec
+        args: Any
+        args, kwargs = (msg.args, msg.kwargs) if is_carried else decoded(msg, caller.codec)
         callee.last_invocation = serial
         pending = PendingCall(caller, request, callee, serial, progressive)
         caller.calls[request] = callee.invocations[serial] = pending
         try:
-            callee.send(invocation)
+            is_simple = is_carried and type(args) is Raw and kwargs is None
+            if not is_simple or not callee.carry((68, serial, registration.id, details, args)):
+                form = INVOCATION_FOR[type(msg)] if is_carried else Invocation
+                callee.send(form(serial, registration.id, details, args, kwargs))
         except TransportLost:  # its onClose is on the way and answers the caller
             pass
         except SerializationError as exc:
@@ -197,11 +201,9 @@ class Dealer:
             if callee.invocations.get(msg.request) is not pending:  # its caller could not have this result
                 return
         caller = pending.caller
-        if caller.codec is callee.codec:
-            result = RESULT_FOR[type(msg)](pending.request, details, msg.args, msg.kwargs)
-        else:
-            args, kwargs = decoded(msg, callee.codec)
-            result = Result(pending.request, details, args, kwargs)
+        is_carried = caller.codec is callee.codec
+        args: Any
+        args, kwargs = (msg.args, msg.kwargs) if is_carried else decoded(msg, callee.codec)
         if progress:
             if pending.is_special:
                 self.desk.progressed(pending)
@@ -210,7 +212,10 @@ class Dealer:
         else:
             del callee.invocations[msg.request], caller.calls[pending.request]
         try:
-            caller.send(result)
+            is_simple = is_carried and not details and type(args) is Raw and kwargs is None
+            if not is_simple or not caller.carry((50, pending.request, details, args)):
+                form = RESULT_FOR[type(msg)] if is_carried else Result
+                caller.send(form(pending.request, details, args, kwargs))
         except TransportLost:  # its onClose is on the way and clears the books
             pass
         except SerializationError as exc:

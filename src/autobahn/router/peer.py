@@ -18,6 +18,11 @@ def unattached(_: Any) -> None:
     """Stands for ``send`` before a transport is attached and after it is gone."""
 
 
+def carries_nothing(_: tuple[Any, ...]) -> bool:
+    """Stands for ``carry`` where every message has to be sent as one."""
+    return False
+
+
 def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -31,9 +36,9 @@ class Peer:
     """
 
     __slots__ = (
-        "authextra", "authid", "authmethod", "authprovider", "authrole", "backlog", "calls", "codec", "ended_streams",
-        "features", "id", "invocations", "last_invocation", "last_request", "registrations", "send", "send_encoded",
-        "subscriptions",
+        "authextra", "authid", "authmethod", "authprovider", "authrole", "backlog", "calls", "carry", "codec",
+        "ended_streams", "features", "id", "invocations", "last_invocation", "last_request", "registrations",
+        "send", "send_encoded", "subscriptions",
     )  # fmt: skip
 
     is_trusted: ClassVar[bool] = False  # part of the router: may use URIs under "wamp."
@@ -49,6 +54,9 @@ class Peer:
         self.codec: Any = None  # a wamp Codec; None: the link passes message objects
         self.send: Callable[[Message], None] = unattached
         self.send_encoded: Callable[[bytes], None] = unattached
+        # Sends the elements of a message, all judged, with payload from a link with the same codec; False: it cannot,
+        # `send` the message.
+        self.carry: Callable[[tuple[Any, ...]], bool] = carries_nothing
         self.backlog: Any = None  # a `backlog.Backlog` while the client reads too slowly
         self.subscriptions: dict[int, Subscription] = {}  # by subscription id
         self.registrations: dict[int, Registration] = {}  # by registration id

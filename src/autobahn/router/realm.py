@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Raw
+
 from autobahn.router.backlog import Backlog
 from autobahn.router.broker import Broker
 from autobahn.router.config import RealmOptions
@@ -44,6 +46,7 @@ class Realm:
         self.options = options = options if options is not None else RealmOptions()
         self.sessions: dict[int, Peer] = {}
         self.joins = 0  # sessions so far
+        self._roles: dict[Any, Any] = {}  # of WELCOME by codec, as far as they were needed
         self._past_invocations = 0  # of sessions that have left
         self.observers: list[RealmObserver] = []
         self.authorize: Authorize = _everybody  # permissions set it
@@ -74,6 +77,13 @@ class Realm:
             "testament_meta_api": True,
         }
         return {"broker": {"features": broker}, "dealer": {"features": dealer}}
+
+    def encoded_roles(self, codec: Any) -> Any:
+        """`welcome_roles` for a codec that carries, encoded once."""
+        roles = self._roles.get(codec)
+        if roles is None:
+            roles = self._roles[codec] = Raw(codec.carry(self.welcome_roles()))
+        return roles
 
     def may(self, peer: Peer, code: int, match: str, uri: str) -> bool:
         """Whether ``peer`` may send a message with ``code`` (16, 32) for ``uri``, where it comes without one."""

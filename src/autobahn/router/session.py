@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from autobahn.log import Log
 from autobahn.router.delivery import post
 from autobahn.router.ids import random_authid
 from autobahn.router.login import Login
-from autobahn.router.peer import NO_FEATURES, ROLES, Peer, unattached
+from autobahn.router.peer import NO_FEATURES, ROLES, Peer, carries_nothing, unattached
 from autobahn.router.realm import Realm
 from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
 from autobahn.wamp.lifecycle import State, check
@@ -130,6 +131,7 @@ class RouterSession(Peer):
         self.send = transport.send
         if self.codec is not None:
             self.send_encoded = transport.send_encoded
+            self.carry = getattr(transport, "carry", carries_nothing)
         self._router.links.add(self)
         self._start_timer(self._router.hello_timeout, self._hello_overdue)
 
@@ -202,6 +204,7 @@ class RouterSession(Peer):
         self._dispose()
         self._transport = None
         self.send = self.send_encoded = unattached
+        self.carry = carries_nothing
         self._router.link_gone(self)
 
     # ---- ending a session ------------------------------------------------------------------------------
@@ -360,8 +363,15 @@ class RouterSession(Peer):
         realm.join(self)
         if self._paused:
             self.onWritingPaused()
+        is_carried = (
+            self.carry is not carries_nothing
+            and self.codec is not None
+            and self.codec.carry is not None
+            and not admission.authextra
+            and admission.authid.isprintable()  # nothing in the details is left to judge
+        )
         details = {
-            "roles": realm.welcome_roles(),
+            "roles": realm.encoded_roles(self.codec) if is_carried else realm.welcome_roles(),
             "agent": self._router.agent,
             "authid": self.authid,
             "authrole": self.authrole,
@@ -372,8 +382,17 @@ class RouterSession(Peer):
             details["authextra"] = admission.authextra
         if realm.name != hello.realm:
             details["realm"] = realm.name
-        post(self, Welcome(self.id, details))
+        self._welcome(realm, details, is_carried)
         realm.announce_join(self)
+
+    def _welcome(self, realm: Realm, details: dict[str, Any], is_carried: bool) -> None:
+        """The client has WELCOME, unless its link is gone."""
+        if is_carried:
+            with contextlib.suppress(TransportLost):
+                if self.carry((2, self.id, details)):
+                    return
+            details["roles"] = realm.welcome_roles()
+        post(self, Welcome(self.id, details))
 
     def _refuse(self, msg: Any, exc: ApplicationError) -> None:
         """The one place where a refused request becomes an ERROR.

@@ -40,11 +40,12 @@ class JsonCodec(TypedCodec):
     _escape = _ESCAPE
 
     _encoder = msgspec.json.Encoder()
+    carry = _encoder.encode
     _decoder = msgspec.json.Decoder(_ANY_MESSAGE)
-    _raw_decoder = msgspec.json.Decoder(_ANY_RAW)
+    _raw_decode = msgspec.json.Decoder(_ANY_RAW).decode
     _any = msgspec.json.Decoder()
-    _list = msgspec.json.Decoder(list[Any])
-    _dict = msgspec.json.Decoder(dict[str, Any])
+    _list_decode = msgspec.json.Decoder(list[Any]).decode
+    _dict_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
     def _may_be_deep(self, data: bytes) -> bool:
         """Whether there are enough octets that begin a container."""
@@ -78,7 +79,7 @@ class JsonCodec(TypedCodec):
             data = self._encoder.encode(row)
         except Exception as exc:
             raise self._refusal(msg, exc) from None
-        if data.find(_ESCAPE) >= 0 and values.has_nul_text(msg.row()):
+        if data.find(b"\\") >= 0 and data.find(_ESCAPE) >= 0 and values.has_nul_text(msg.row()):
             raise self._refusal(msg, _nul_text())
         return data
 
@@ -109,11 +110,12 @@ class MsgPackCodec(TypedCodec):
     binary = True
 
     _encoder = msgspec.msgpack.Encoder(enc_hook=values.plain_object)
+    carry = _encoder.encode
     _decoder = msgspec.msgpack.Decoder(_ANY_MESSAGE)
-    _raw_decoder = msgspec.msgpack.Decoder(_ANY_RAW)
+    _raw_decode = msgspec.msgpack.Decoder(_ANY_RAW).decode
     _any = msgspec.msgpack.Decoder()
-    _list = msgspec.msgpack.Decoder(list[Any])
-    _dict = msgspec.msgpack.Decoder(dict[str, Any])
+    _list_decode = msgspec.msgpack.Decoder(list[Any]).decode
+    _dict_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
     _NO_CONTAINERS = bytes(b for b in range(256) if not (0x80 <= b <= 0x9F or 0xDC <= b <= 0xDF))
 
     def _may_be_deep(self, data: bytes) -> bool:

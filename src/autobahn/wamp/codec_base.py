@@ -23,6 +23,7 @@ _INTEGERS = {
     for code, cls in BY_CODE.items()
 }
 DICT_AT = {code: BY_CODE[code].__struct_fields__.index(DICT_FIELD[code] or "") + 1 for code in RAW}
+_CARRIED: dict[type[Message], Any] = {cls: OPTIONS_OF[code] for code, cls in RAW.items()}
 _ARGS_AT = {code: BY_CODE[code].__struct_fields__.index("args") + 1 for code in RAW}
 
 
@@ -31,6 +32,7 @@ class Codec:
 
     name: ClassVar[str]
     binary: ClassVar[bool]
+    carry: ClassVar[Any] = None  # makes octets of a row of judged values and `msgspec.Raw` of this codec, if it can
     is_foreign: ClassVar[bool] = False  # whether a program's own serializer does the work, and frames what it does
 
     def decode(self, data: bytes) -> Message:
@@ -160,9 +162,9 @@ class TypedCodec(Codec):
     """A format that msgspec decodes straight into the struct of the message."""
 
     _decoder: ClassVar[Any]
-    _raw_decoder: ClassVar[Any]
-    _list: ClassVar[Any]
-    _dict: ClassVar[Any]
+    _raw_decode: ClassVar[Any]
+    _list_decode: ClassVar[Any]
+    _dict_decode: ClassVar[Any]
     _escape: ClassVar[bytes | None] = None  # what must be looked for, because values are hidden behind it
 
     def decode(self, data: bytes) -> Message:
@@ -170,7 +172,7 @@ class TypedCodec(Codec):
             msg: Message = self._decoder.decode(data)
             if len(data) > MAX_DEPTH and self._may_be_deep(data):
                 refuse_depth(*msgspec.structs.astuple(msg))
-            if self._escape is not None and data.find(self._escape) >= 0:
+            if self._escape is not None and data.find(b"\\") >= 0 and data.find(self._escape) >= 0:
                 self._revive(msg)
         except ProtocolError:
             raise
@@ -183,28 +185,31 @@ class TypedCodec(Codec):
 
     def decode_raw(self, data: bytes) -> Message:
         try:
-            msg: Message = self._raw_decoder.decode(data)
-            if msg.code in RAW:
-                self._check(msg, data)
-            if self._escape is not None and data.find(self._escape) >= 0:
+            msg: Any = self._raw_decode(data)
+            options_of = _CARRIED.get(type(msg))
+            args = kwargs = None
+            if options_of is None:
+                options_of = OPTIONS_OF[msg.code]
+            else:  # the undecoded payload is a list and a dict of sane depth, which any receiver can decode
+                args, kwargs = msg.args, msg.kwargs
+                if args is not None:
+                    args = self._list_decode(args)
+                if kwargs is not None:
+                    kwargs = self._dict_decode(kwargs)
+                if len(data) > MAX_DEPTH and not _is_flat(args, kwargs) and self._may_be_deep(data):
+                    refuse_depth(args, kwargs)
+            if self._escape is not None and data.find(b"\\") >= 0 and data.find(self._escape) >= 0:
+                self._check_hidden([args, kwargs])
                 self._revive(msg)
+            options = options_of(msg)
         except ProtocolError:
             raise
         except Exception as exc:
             msg = self._raw_form(self._from_row(self._rescued(data, exc), exc))
-        options = OPTIONS_OF[msg.code](msg)
+            options = OPTIONS_OF[msg.code](msg)
         if options or msg.code <= 2:
             return self._judge(msg, options)
-        return msg
-
-    def _check(self, msg: Any, data: bytes) -> None:
-        """The undecoded payload is a list and a dict of sane depth, which any receiver can decode."""
-        args = None if msg.args is None else self._list.decode(msg.args)
-        kwargs = None if msg.kwargs is None else self._dict.decode(msg.kwargs)
-        if len(data) > MAX_DEPTH and not _is_flat(args, kwargs) and self._may_be_deep(data):
-            refuse_depth(args, kwargs)
-        if self._escape is not None and data.find(self._escape) >= 0:
-            self._check_hidden([args, kwargs])
+        return msg  # type: ignore[no-any-return]
 
     def _may_be_deep(self, data: bytes) -> bool:
         """Whether there are enough octets that begin a container."""
