@@ -1,7 +1,11 @@
 """Any interleaving of legal actions leaves every book empty, answers every call exactly once, and brings every
-event to exactly those who are to have it. The sessions speak different serializers and announce different features."""
+event to exactly those who are to have it, once; of what waits for a client that reads too slowly, exactly those events
+give way that the policy says, and they are counted. The sessions speak different serializers and announce different
+features."""
 
 from collections import Counter
+from dataclasses import replace
+from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +24,7 @@ OPTIONS = RealmOptions(
     meta_kill_roles=frozenset({"anonymous"}),
     max_calls=20,
     history=(HistoryTopic("com.a", limit=5), HistoryTopic("com.", "prefix", 5)),
+    slow_queue=150,  # octets: three events or so
 )
 session = st.integers(0, SESSIONS - 1)
 uri = st.sampled_from(URIS)
@@ -45,12 +50,20 @@ call_options = st.fixed_dictionaries(
         "rkey": st.sampled_from(["k1", "k2"]),
     },
 )
+some = st.sets(st.integers(0, SESSIONS - 1), max_size=3)
+lists = st.fixed_dictionaries(
+    {},
+    optional={"eligible": some, "exclude": some, "eligible_authid": some, "exclude_authid": some},
+)
 actions = st.one_of(
     st.tuples(st.just("register"), session, uri, match, register_options),
     st.tuples(st.just("unregister"), session, pick),
     st.tuples(st.just("subscribe"), session, uri, match, st.booleans()),
     st.tuples(st.just("unsubscribe"), session, pick),
-    st.tuples(st.just("publish"), session, uri, st.booleans(), st.booleans()),
+    st.tuples(st.just("publish"), session, uri, st.booleans(), st.booleans(), st.just({})),
+    st.tuples(st.just("publish"), session, uri, st.booleans(), st.booleans(), lists),
+    st.tuples(st.just("slow"), session),
+    st.tuples(st.just("ready"), session),
     st.tuples(st.just("testament"), session, uri, st.sampled_from(["destroyed", "detached"])),
     st.tuples(st.just("call"), session, uri, call_options),
     st.tuples(st.just("call"), session, uri, call_options),
@@ -85,11 +98,13 @@ class Actor:
         self.finals = Counter()  # (life, request) -> final answers
         self.calls = set()
         self.life = 0
+        self.is_slow = False
         self.start()
 
     def start(self):
         if self.link is None or not self.link.is_open:
             self.link = Link(self.router, self.codec)
+            self.is_slow = False
         self.link.join(roles=self.roles)
         self.life += 1
         self.topics, self.asked = {}, {}  # subscription id -> (match, topic); the same by request
@@ -98,6 +113,9 @@ class Actor:
         self.testaments = []
         self.done = set()  # invocations of which nothing may come any more
         self.events = Counter()
+        self.arrived = []  # (serial, subscription, topic) of live events, in their order
+        self.owed = []  # the same, of those that were published since the client is slow
+        self.is_exact = True  # whether nothing else can have been in the backlog
 
     def read(self):
         for msg in self.link.take():
@@ -124,6 +142,8 @@ class Actor:
         if not event.details.get("retained"):
             self.events[event.subscription, event.publication] += 1
             assert self.events[event.subscription, event.publication] == 1
+            topic = event.details.get("topic") or self.topics[event.subscription][1]
+            self.arrived.append((event.args[0], event.subscription, topic))
 
     def finished(self, request):
         self.finals[self.life, request] += 1
@@ -138,6 +158,7 @@ class Actor:
     def subscribe(self, topic, policy, retained):
         request = self.link.next()
         self.asked[request] = (policy, topic)
+        self.is_exact = self.is_exact and not retained
         self.link.say(m.Subscribe(request, {"match": policy, "get_retained": retained}, topic))
 
     def unregister(self, i):
@@ -150,14 +171,43 @@ class Actor:
             number = list(self.topics)[i % len(self.topics)]
             del self.topics[number]
             self.link.say(m.Unsubscribe(self.link.next(), number))
+            owed = [event for event in self.owed if event[1] != number]
+            self.is_exact = self.is_exact and owed == self.owed  # some of these had given way, some had not
+            self.owed = owed
 
-    def publish(self, topic, to_me, retain):
-        self.link.publish(topic, options={"exclude_me": not to_me, "retain": retain})
+    def publish(self, publication, options):
+        self.link.publish(publication.topic, publication.serial, options=options)
 
-    def testament(self, topic, scope):
-        self.called(self.link.call("wamp.session.add_testament", topic, [], {}, scope=scope))
+    def testament(self, publication, scope):
+        topic, serial = publication.topic, publication.serial
+        self.called(self.link.call("wamp.session.add_testament", topic, [serial], {}, scope=scope))
         if len(self.link.session.calls) < OPTIONS.max_calls:
-            self.testaments.append(topic)
+            self.testaments.append(publication)
+
+    def slow(self):
+        self.link.session.onWritingPaused()
+        self.is_slow = self.codec is not None  # between objects in one process nothing waits
+
+    def ready(self, policy):
+        """The client reads again, and gets what the policy has left."""
+        if not self.is_slow:
+            return
+        dropped, before = self.link.session.backlog.dropped, len(self.arrived)
+        self.read()
+        assert len(self.arrived) == before  # no event passes while it is slow
+        self.link.session.onWritingResumed()
+        self.is_slow = False
+        self.read()
+        got, owed = self.arrived[before:], self.owed
+        assert (len(got) + dropped == len(owed)) if self.is_exact else (len(got) + dropped >= len(owed))
+        if policy == "conflate":
+            newest = {event[1:]: event[0] for event in owed}
+            assert len({event[1:] for event in got}) == len(got)
+            assert all(newest[event[1:]] == event[0] for event in got)
+        else:
+            serials = [event[0] for event in owed]
+            assert [event[0] for event in got] == serials[len(serials) - len(got) :]
+        self.owed, self.is_exact = [], True
 
     def called(self, request):
         self.calls.add((self.life, request))
@@ -218,53 +268,107 @@ class Actor:
             self.link.drop().take()
 
 
-def expected_events(actor, publisher, topic, to_publisher):
-    if actor is publisher and not to_publisher:
-        return 0
-    return sum(matches(*subscription, topic) for subscription in actor.topics.values())
+class Publication:
+    """What is published, and who is to have it."""
+
+    def __init__(self, serial, publisher, topic, to_publisher=False, lists=None):
+        self.serial = serial
+        self.publisher = publisher
+        self.topic = topic
+        self.to_publisher = to_publisher
+        self.lists = lists or {}  # option -> indexes of sessions
+
+    def expected(self, who, actor):
+        """What the actor number ``who`` is to have of it."""
+        if actor is self.publisher and not self.to_publisher:
+            return []
+        if any((who in listed) is key.startswith("exclude") for key, listed in self.lists.items()):
+            return []
+        return [
+            (self.serial, number, self.topic)
+            for number, subscription in actor.topics.items()
+            if matches(*subscription, self.topic)
+        ]
 
 
-def step(actors, name, who, args):
-    """One action, and whoever gets events by it is to have them."""
-    actor = actors[who]
-    leaver = actor if name == "leave" else None
-    before = {other: sum(other.events.values()) for other in actors}
-    if name == "kill":
-        victim = actors[args[0]]
-        actor.kill(victim)
-        is_heard = len(actor.link.session.calls) < OPTIONS.max_calls
-        if victim is not actor and is_heard:
-            victim.leave("killed")
-            leaver = victim
-    else:
-        getattr(actor, name)(*args)
-    for other in actors:
-        if other is not leaver:
+class World:
+    """A router, its actors, and one action after the other."""
+
+    def __init__(self, policy):
+        self.policy = policy
+        self.clock = Clock()
+        self.router = Router(realm_options=replace(OPTIONS, slow_policy=policy), runtime=self.clock)
+        self.actors = [Actor(self.router, i, self.clock) for i in range(SESSIONS)]
+        self.serials = count(1)
+
+    def step(self, name, who, args):
+        """One action, and whoever gets events by it is to have them."""
+        actor = self.actors[who]
+        before = [len(other.arrived) for other in self.actors]
+        published, leaver = [], None
+        if name == "publish":
+            published = [self.publish(actor, *args)]
+        elif name == "testament":
+            actor.testament(Publication(next(self.serials), actor, args[0]), args[1])
+        elif name == "kill":
+            leaver = self.kill(actor, self.actors[args[0]])
+        elif name == "ready":
+            actor.ready(self.policy)
+            before[who] = len(actor.arrived)
+        else:
+            getattr(actor, name)(*args)
+            leaver = actor if name == "leave" else None
+        if leaver is not None:
+            published = leaver.testaments
+        for index, other in enumerate(self.actors):
+            if other is leaver:
+                continue
             other.read()
-    published = []
-    if name == "publish":
-        published = [(actor, args[0], args[1])]
-    elif leaver is not None:
-        published = [(leaver, topic, False) for topic in leaver.testaments]
-    for other in actors:
-        if other is not leaver:
-            got = sum(other.events.values()) - before[other]
-            assert got == sum(expected_events(other, *publication) for publication in published)
-    if leaver is not None:
-        leaver.start()
+            owed = [event for publication in published for event in publication.expected(index, other)]
+            got = other.arrived[before[index] :]
+            if other.is_slow:
+                other.owed += owed
+                assert got == []
+            else:
+                assert Counter(got) == Counter(owed)
+        if leaver is not None:
+            leaver.start()
+
+    def publish(self, actor, topic, to_me, retain, lists):
+        publication = Publication(next(self.serials), actor, topic, to_me, lists)
+        options = {"exclude_me": not to_me, "retain": retain}
+        for key, indexes in lists.items():
+            chosen = [self.actors[i] for i in sorted(indexes)]
+            by_id = not key.endswith("authid")
+            options[key] = [a.link.welcome.session if by_id else a.link.welcome.details["authid"] for a in chosen]
+        actor.publish(publication, options)
+        return publication
+
+    def kill(self, actor, victim):
+        """Who has left by it."""
+        actor.kill(victim)
+        if victim is actor or len(actor.link.session.calls) >= OPTIONS.max_calls:
+            return None
+        victim.leave("killed")
+        return victim
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(1, 2), st.lists(actions, min_size=30, max_size=60))
-def test_books_are_empty_and_calls_answered_once(concurrency, steps):
-    clock = Clock()
-    router = Router(realm_options=OPTIONS, runtime=clock)
+@given(
+    st.sampled_from(["drop-oldest", "conflate"]),
+    st.integers(1, 2),
+    st.lists(actions, min_size=30, max_size=60),
+)
+def test_books_are_empty_and_calls_answered_once(policy, concurrency, steps):
+    world = World(policy)
+    router, clock, actors = world.router, world.clock, world.actors
     realm = router.realms["realm1"]
-    actors = [Actor(router, i, clock) for i in range(SESSIONS)]
     shared = {"invoke": "roundrobin", "concurrency": concurrency}
     prologue = [("register", who, "com.a", "exact", shared) for who in (0, 1)]
     for name, who, *args in prologue + steps:
-        step(actors, name, who, args)
+        world.step(name, who, args)
+    for who in range(SESSIONS):
+        world.step("ready", who, ())
     while any(actor.invocations for actor in actors):  # every callee finishes what it has
         for actor in actors:
             while actor.invocations:
