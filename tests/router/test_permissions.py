@@ -351,7 +351,7 @@ async def test_T_ORD_3_later_messages_of_that_session_wait_in_order_and_others_g
     assert link.session._table is router.permissions._guards["realm1", "anonymous"].table
 
 
-async def test_T_ORD_1_ten_thousand_events_with_a_slow_authorizer_on_one_topic():
+async def test_T_ORD_1_a_burst_of_events_with_a_slow_authorizer_on_one_topic():
     async def authorizer(session, uri, action, options):
         if action == "publish" and uri == "com.t0":
             await asyncio.sleep(0)
