@@ -204,8 +204,10 @@ class Broker:
         Subscriptions"), all with the same publication id: ``number``, if it is given.
         """
         topic = msg.topic
-        if msg.options and terms is None:
-            terms = Terms(publisher, msg.options, self.options)
+        options = msg.options
+        is_plain = not options or (len(options) == 1 and "acknowledge" in options)  # as nearly always
+        if terms is None and not is_plain:
+            terms = Terms(publisher, options, self.options)
         exact = self.subscriptions.exact.get(topic)
         if exact is None or is_reserved(topic):
             check_writable(publisher, topic, EXACT, self.options.strict_uris)
@@ -230,6 +232,8 @@ class Broker:
                 if publisher in subscription.subscribers:
                     receivers.remove(publisher)
                 publication.deliver(subscription.id, details, receivers)
+        if options and options["acknowledge"]:
+            post(publisher, Published(msg.request, number))
 
     def publish_governed(self, publisher: Peer, msg: Publish) -> None:
         """Like `publish`, in a realm that has something to say about every event."""

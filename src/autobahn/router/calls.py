@@ -48,34 +48,27 @@ def interrupt(call: PendingCall, mode: str) -> None:
         post(call.callee, Interrupt(call.serial, {"mode": mode}))
 
 
-class SpecialCall(PendingCall):
+class SpecialCall(PendingCall, kw_only=True, eq=False):
     """A call with everything that is to be remembered about it."""
 
-    __slots__ = (
-        "_desk", "details", "endpoint", "has_progressed", "is_done", "is_open", "is_stream", "key", "msg",
-        "passthru_feature", "registration", "sent_details", "timeout", "timer", "tried", "wants_progress",
-    )  # fmt: skip
+    desk: Desk
+    msg: Call  # the first CALL
+    registration: Registration
+    details: Options = {}  # of INVOCATION, for every callee
+    sent_details: Options = {}  # those of the INVOCATION that was sent
+    endpoint: Endpoint | None = None  # None while it waits in the queue
+    tried: list[Endpoint] = []  # endpoints that were unavailable
+    key: str | None = None  # of a sharded call
+    timeout: int = 0  # milliseconds; 0: none
+    timer: TimerHandle | None = None
+    passthru_feature: str = ""
+    wants_progress: bool = False
+    has_progressed: bool = False
+    is_stream: bool = False  # a progressive call invocation
+    is_open: bool = False  # ... whose last CALL has not come yet
+    is_done: bool = False
 
     is_special: ClassVar[bool] = True
-
-    def __init__(self, desk: Desk, caller: Peer, msg: Call, registration: Registration) -> None:
-        super().__init__(caller, msg.request, NOBODY, 0, False)
-        self._desk = desk
-        self.msg = msg  # the first CALL
-        self.registration = registration
-        self.details: Options = {}  # of INVOCATION, for every callee
-        self.sent_details: Options = {}  # those of the INVOCATION that was sent
-        self.endpoint: Endpoint | None = None  # None while it waits in the queue
-        self.tried: list[Endpoint] = []  # endpoints that were unavailable
-        self.key: str | None = None  # of a sharded call
-        self.timeout = 0  # milliseconds; 0: none
-        self.timer: TimerHandle | None = None
-        self.passthru_feature = ""
-        self.wants_progress = False
-        self.has_progressed = False
-        self.is_stream = False  # a progressive call invocation
-        self.is_open = False  # ... whose last CALL has not come yet
-        self.is_done = False
 
     def close(self) -> None:
         """Out of the books; its endpoint is free for another call.
@@ -87,7 +80,7 @@ class SpecialCall(PendingCall):
         self.is_done = True
         self.callee.invocations.pop(self.serial, None)
         if self.is_open:
-            self._desk.await_end_of_stream(self)
+            self.desk.await_end_of_stream(self)
         else:
             self.caller.calls.pop(self.request, None)
         if self.timer is not None:
@@ -100,7 +93,7 @@ class SpecialCall(PendingCall):
         endpoint, self.endpoint = self.endpoint, None
         if endpoint is not None:
             endpoint.running -= 1
-            self._desk.advance(self.registration)
+            self.desk.advance(self.registration)
         elif self in self.registration.queue:
             self.registration.queue.remove(self)
 
@@ -116,7 +109,7 @@ class Desk:
 
     def start(self, caller: Peer, msg: Call, registration: Registration) -> None:
         """The call is at a callee, or waits for one; or the caller has an ERROR."""
-        call = SpecialCall(self, caller, msg, registration)
+        call = self._special(caller, msg, registration)
         self._read_options(call, msg.options)
         endpoint = choose(registration, call.tried, call.key)
         if endpoint is None:
@@ -126,6 +119,9 @@ class Desk:
             self._watch(call, call.timeout)
         else:
             self._invoke(call, endpoint)
+
+    def _special(self, caller: Peer, msg: Call, registration: Registration) -> SpecialCall:
+        return SpecialCall(caller, msg.request, NOBODY, 0, False, desk=self, msg=msg, registration=registration)
 
     def _read_options(self, call: SpecialCall, options: Options) -> None:
         """``call`` knows what its CALL asks for; raises what is wrong with it."""
@@ -234,7 +230,7 @@ class Desk:
     def refused(self, caller: Peer, msg: Call) -> None:
         """``msg`` was answered with ERROR at once; if it began a stream, the rest of it is no new call."""
         if msg.options.get("progress") and msg.request not in caller.calls:
-            call = SpecialCall(self, caller, msg, Registration(0, msg.procedure, EXACT, "single"))
+            call = self._special(caller, msg, Registration(0, msg.procedure, EXACT, "single"))
             call.is_open = True
             caller.calls[msg.request] = call
             call.close()

@@ -125,6 +125,9 @@ class Publication:
 
     def _encode(self, subscription: int, details: dict[str, Any], codec: Any) -> bytes | None:
         self._delivery.encodings += 1
+        msg: Any = self._msg
+        if codec is self._source and not details and msg.kwargs is None and type(msg.args) is Raw and codec.carry:
+            return cast(bytes, codec.carry((36, subscription, self.number, details, msg.args)))
         try:
             return cast(bytes, codec.encode(self.event(subscription, details, codec)))
         except SerializationError as exc:

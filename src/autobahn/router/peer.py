@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from autobahn.wamp.message import Message
 
 ROLES = ("publisher", "subscriber", "caller", "callee")
@@ -151,20 +153,17 @@ class Registration:
         self.callee = endpoints[0].callee if is_plain else None
 
 
-class PendingCall:
+class PendingCall(Struct, eq=False):
     """One call on its way: in ``caller.calls`` and in ``callee.invocations`` until it is answered."""
 
-    __slots__ = ("callee", "caller", "canceled", "progressive", "request", "serial")
+    caller: Peer
+    request: int  # CALL.Request
+    callee: Peer
+    serial: int  # INVOCATION.Request
+    progressive: bool  # the callee was told that progressive results are welcome
+    canceled: bool = False  # by CANCEL in mode "kill": the callee still has to answer
 
     is_special: ClassVar[bool] = False  # a `calls.SpecialCall`
-
-    def __init__(self, caller: Peer, request: int, callee: Peer, serial: int, progressive: bool) -> None:
-        self.caller = caller
-        self.request = request  # CALL.Request
-        self.callee = callee
-        self.serial = serial  # INVOCATION.Request
-        self.progressive = progressive  # the callee was told that progressive results are welcome
-        self.canceled = False  # by CANCEL in mode "kill": the callee still has to answer
 
     def close(self) -> None:
         """Take the call out of both books."""

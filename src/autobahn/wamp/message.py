@@ -177,6 +177,9 @@ class Published(Message, tag=17):
     request: Id
     publication: Id
 
+    def row(self) -> list[Any]:
+        return [17, self.request, self.publication]
+
 
 class Subscribe(Message, tag=32):
     code: ClassVar[int] = 32
