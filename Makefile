@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
-# What runs a second time, on the Python twin of the compiled frame unit: everything that sees frames.
-PURE_TESTS := tests/websocket tests/asyncio tests/attacks tests/fuzz tests/conformance tests/test_readme.py
+# What runs a second time, on the Python twins of the compiled frame units: what sees frames.
+PURE_TESTS := tests/websocket tests/rawsocket tests/attacks tests/fuzz tests/conformance tests/test_readme.py \
+	$(wildcard tests/asyncio/test_websocket*.py tests/asyncio/test_rawsocket*.py) tests/asyncio/test_serve.py \
+	tests/asyncio/test_connect.py tests/asyncio/test_proxy.py tests/asyncio/test_calls.py tests/asyncio/test_router.py
 
 .PHONY: demo test check bench conformance fuzz faults sanitize interop soak docs build clean
 
-$(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/websocket/_*.p[yx][xi])
+$(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/_*.pxi src/autobahn/*/_*.p[yx][xi])
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
