@@ -12,6 +12,7 @@ from autobahn.wamp import (
     TransportLost,
 )
 from autobahn.wamp import message as m
+from autobahn.wamp import session as session_module
 from autobahn.wamp.types import PublishOptions
 from scripted import RecordingSession, joined, opened, settle, subscribed
 
@@ -92,6 +93,27 @@ async def test_T_SES_11_both_say_goodbye_at_once():
     await settle()
     assert [row[0] for row in transport.take()] == [6]
     assert session.trace[1] == ("leave", "wamp.close.system_shutdown")
+
+
+async def test_a_goodbye_that_comes_too_late_is_no_violation(monkeypatch):
+    monkeypatch.setattr(session_module, "GOODBYE_TIMEOUT", 0.01)
+    session, transport = await joined(StaysConnected())
+    session.leave()
+    transport.take()
+    while len(session.trace) < 2:
+        await asyncio.sleep(0.001)
+    assert session.trace[1][0] == "leave"
+    transport.play(m.Goodbye({}, "wamp.close.goodbye_and_out"))
+    assert transport.take() == []  # no ABORT
+    assert transport.isOpen()
+    transport.close()
+    await settle()
+    assert session.trace[-1] == ("disconnect",)
+
+
+class StaysConnected(RecordingSession):
+    def onLeave(self, details):
+        self.trace.append(("leave", details.reason))
 
 
 async def test_messages_after_our_goodbye_are_ignored():

@@ -421,6 +421,7 @@ class ClientSession(_Interfaces):
     def _goodbye_unanswered(self) -> None:
         if self._state is State.SHUTTING_DOWN:
             self._end(CloseDetails(CloseDetails.REASON_DEFAULT, "the router did not answer GOODBYE in time"))
+            self._state = State.FAILED  # what the router says when it comes to it is nothing to complain about
 
     def _end(self, details: CloseDetails) -> None:
         """The session is over: everything pending fails at once, then ``onLeave`` runs."""
