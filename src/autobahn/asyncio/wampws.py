@@ -50,7 +50,6 @@ def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
 def _on_close(self: Any, wasClean: bool, code: int | None, reason: str | None) -> None:
     if self._link is not None:
         self._link.closed(wasClean)
-        self.__dict__.pop("onMessage", None)  # it refers to us
 
 
 def _send(self: Any, msg: Message) -> None:
