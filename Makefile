@@ -33,6 +33,8 @@ bench: $(INSTALLED)
 conformance: $(INSTALLED)
 	$(BIN)/python tests/conformance/run.py --full
 	$(BIN)/python tests/conformance/run.py --full --pure
+	$(BIN)/python tests/conformance/run.py --full --uvloop
+	$(BIN)/python tests/conformance/run.py --full --uvloop --pure
 	$(BIN)/python tests/conformance/page.py reports/conformance
 
 fuzz: $(INSTALLED)
@@ -52,6 +54,7 @@ interop: $(INSTALLED)
 
 soak: $(INSTALLED)
 	$(BIN)/python bench/soak.py
+	$(BIN)/python bench/soak_wamp.py
 
 docs: $(INSTALLED)
 	$(BIN)/python tests/feature_page.py
