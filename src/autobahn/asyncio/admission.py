@@ -39,6 +39,15 @@ class Visit:
         """Whether it has had no session yet."""
 
 
+class Gone:
+    """In place of a protocol whose connection is gone."""
+
+    __slots__ = ("peer",)
+
+    def __init__(self, peer: str | None) -> None:
+        self.peer = peer
+
+
 class Gate:
     """Counts the connections of a router, and refuses those that are too many.
 
@@ -93,6 +102,7 @@ class Gate:
         if self.visits.pop(visit, self) is self:
             return
         self.joined(visit)
+        visit.protocol = Gone(getattr(visit.protocol, "peer", None))  # the two would keep each other
         host = visit.host
         if host is not None:
             count = self._by_host[host] - 1

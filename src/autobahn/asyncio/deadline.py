@@ -19,6 +19,10 @@ class Clock(Protocol):
     def call_later(self, delay: float, callback: Callable[[], None], /) -> Any: ...
 
 
+def _nothing() -> None:
+    """In place of a callback that is not wanted any more."""
+
+
 class Deadline:
     """Calls `callback` once, when `seconds` are over in which the loop ran; `cancel` before that.
 
@@ -40,6 +44,7 @@ class Deadline:
     def cancel(self) -> None:
         """It is not called any more."""
         self._timer.cancel()
+        self._callback = _nothing  # no cycle with whom it was to call
 
     def _next(self) -> None:
         now = self._loop.time()

@@ -241,6 +241,7 @@ class WampLink:
     def closed(self, was_clean: bool) -> None:
         """The channel is gone; the session hears of it once."""
         session, self.session = self.session, None
+        self._parts = None  # may be a method of this object
         if session is not None:
             session.onClose(was_clean)
 

@@ -48,8 +48,10 @@ def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
 
 
 def _on_close(self: Any, wasClean: bool, code: int | None, reason: str | None) -> None:
-    if self._link is not None:
-        self._link.closed(wasClean)
+    link, self._link = self._link, None  # or the two would keep each other until the garbage collector comes
+    if link is not None:
+        self.__dict__.pop("onMessage", None)
+        link.closed(wasClean)
 
 
 def _send(self: Any, msg: Message) -> None:
