@@ -1,4 +1,4 @@
-"""Build the compiled frame unit when Cython and a C compiler are there; install without it otherwise."""
+"""Build the compiled frame units when Cython and a C compiler are there; install without it otherwise."""
 
 import os
 
@@ -12,14 +12,16 @@ else:
     except ImportError:
         extensions = []
     else:
+        parts = {"websocket": ["websocket/_octets", "websocket/_writer", "websocket/_pump"], "rawsocket": []}
         extensions = cythonize(
             [
                 Extension(
-                    "autobahn.websocket._frames",
-                    ["src/autobahn/websocket/_frames.pyx"],
-                    depends=[f"src/autobahn/websocket/_{part}.pxi" for part in ("octets", "writer", "pump")],
+                    f"autobahn.{name}._frames",
+                    [f"src/autobahn/{name}/_frames.pyx"],
+                    depends=[f"src/autobahn/{part}.pxi" for part in ("_gather", *included)],
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
+                for name, included in parts.items()
             ],
             language_level=3,
         )

@@ -283,6 +283,9 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.writes, self.backlog, self.paused, self.closing = [], 0, 0, False
 
+    def set_protocol(self, protocol):
+        pass
+
     def write(self, data):
         self.writes.append(bytes(data))
 

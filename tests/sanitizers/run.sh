@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the compiled frame unit with AddressSanitizer and UndefinedBehaviorSanitizer into a temporary place and runs the
+# Builds the compiled frame units with AddressSanitizer and UndefinedBehaviorSanitizer into a temporary place and runs the
 # frame tests and the guarded buffers with it; then runs the guarded buffers with the ordinary build under valgrind.
 # Usage: tests/sanitizers/run.sh [PYTHON]     Exit status: 0 when nothing was found, 2 when a tool is missing.
 set -eu
@@ -24,10 +24,12 @@ build() {  # build DIRECTORY FLAGS...: a copy of the package there, with the uni
     shift
     mkdir -p "$place"
     cp -r "$root/src/autobahn" "$place/autobahn"
-    rm -f "$place"/autobahn/websocket/_frames*.so "$place"/autobahn/websocket/_frames.c
-    (cd "$place" && "$python" -m cython -3 -o autobahn/websocket/_frames.c autobahn/websocket/_frames.pyx)
-    gcc -shared -fPIC -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-cast-function-type \
-        -I"$include" "$@" "$place/autobahn/websocket/_frames.c" -o "$place/autobahn/websocket/_frames$suffix"
+    for unit in websocket/_frames rawsocket/_frames; do
+        rm -f "$place/autobahn/$unit"*.so "$place/autobahn/$unit.c"
+        (cd "$place" && "$python" -m cython -3 -o "autobahn/$unit.c" "autobahn/$unit.pyx")
+        gcc -shared -fPIC -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-cast-function-type \
+            -I"$include" "$@" "$place/autobahn/$unit.c" -o "$place/autobahn/$unit$suffix"
+    done
 }
 
 echo "== AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -39,8 +41,9 @@ under_asan() {
         UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 "$python" "$@"
 }
 under_asan -c 'import autobahn.websocket._frames as f; assert "asan" in f.__file__, f.__file__'
+under_asan -c 'import autobahn.rawsocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_writer_flush.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py)
 
 echo "== the sanitizer is awake"
 cat >"$work/overrun.c" <<'C'

@@ -104,7 +104,6 @@ class RouterRawSocketProtocol(WampRawSocketServerProtocol):
     """A client's RawSocket."""
 
     is_for_pages = False
-    received = 0  # is in the books of the listener
     visit: Visit | None = None
 
     def welcomed(self) -> None:
@@ -125,14 +124,20 @@ class RouterRawSocketProtocol(WampRawSocketServerProtocol):
         """Octets sent so far."""
         return self._outbox.sent
 
-    def data_received(self, data: bytes) -> None:
-        self.factory.traffic.received += len(data)
-        super().data_received(data)
+    @property
+    def received(self) -> int:
+        """Octets received so far, as far as they are not in the books of the listener."""
+        return 0 if self._pump is None else int(self._pump.received)
+
+    def _before_reading(self, size: int) -> None:
+        self.factory.traffic.received += size
+        super()._before_reading(size)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         if self.visit is not None:
             self.factory.traffic.sent += self.sent
+            self.factory.traffic.received += self.received
             self.factory.gate.left(self.visit)
 
 

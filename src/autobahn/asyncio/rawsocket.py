@@ -42,12 +42,11 @@ class WampRawSocketServerProtocol(WampRawSocketProtocol):
             self.factory.countConnections -= 1
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Take octets of the client."""
+    def _before_reading(self, size: int) -> None:
         if self._is_stranger and self._link is not None and self._has_session(self._link.session):
             self._is_stranger = False
             self._rs.reader.limit = self.max_length
-        super().data_received(data)
+            self._start_pump()
 
     def supports_serializer(self, ser_id: int) -> bool:
         """Whether the server speaks the serializer with this RawSocket number."""
@@ -78,6 +77,11 @@ class WampRawSocketClientProtocol(WampRawSocketProtocol):
         """The connection stands; the server is asked."""
         super().connection_made(transport)
         cast(ClientConnection, self._rs).start()
+
+    def connection_opened(self) -> None:
+        """The handshake is done."""
+        super().connection_opened()
+        self._start_pump()
 
     def _new_connection(self) -> Connection:
         (serializer,) = self.factory.serializers

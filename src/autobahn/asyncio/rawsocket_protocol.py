@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, ClassVar, cast
 
 from autobahn.asyncio.keepalive import KeepAlive
@@ -17,7 +18,7 @@ from autobahn.exception import Disconnected
 from autobahn.log import Log
 from autobahn.rawsocket.connection import Connection, State
 from autobahn.rawsocket.errors import RawSocketError
-from autobahn.rawsocket.frames import Writer
+from autobahn.rawsocket.frames import Writer, new_pump
 from autobahn.rawsocket.handshake import MAX_LENGTH, announced_length
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.message import Message
@@ -25,6 +26,9 @@ from autobahn.wamp.types import TransportDetails
 
 MAX_WAITING = 1 << 26  # octets that may wait for a peer that does not read; then the connection fails
 BACKLOG = 1 << 20  # octets of ours the peer has not read; beyond it its pings wait until it reads
+
+_RECEIVING = frozenset({"get_buffer", "buffer_updated", "data_received"})
+_receiving = attrgetter(*_RECEIVING)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
     _link: WampLink | None = None
     _serializer: Any = None
     _keep_alive: KeepAlive | None = None
+    _pump: Any = None
     _open_future: asyncio.Future[None] | None = None
     _closed_future: asyncio.Future[Any] | None = None
     _state = State.CONNECTING
@@ -119,15 +124,13 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take octets of the peer. All that is written meanwhile leaves in one write."""
+        self._before_reading(len(data))
         writer = self._writer
         writer.corked = True
         try:
             self._receive(data)
-        except RawSocketError as error:
-            self.protocol_error(error.reason)
-        except Exception as exc:  # of an overridden `stringReceived`
-            self.log.error("error while processing a message of {peer}", peer=self.peer, exc_info=exc)
-            self._fail(type(exc).__name__)
+        except Exception as exc:
+            self._receiving_failed(exc)
         finally:
             writer.corked = False
         if writer.size:
@@ -169,6 +172,8 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
         ):  # the peer ends it in order only between two frames
             self.wasNotCleanReason = str(exc) if exc is not None else "the peer closed the connection"
         self._stop()
+        if self._pump is not None:
+            self._pump.stop()
         self._outbox.set_timeout(0, None)
         self._outbox.lost(lambda: TransportLost(self.wasNotCleanReason or "the connection was closed"))
         for _, future in self._pings.values():
@@ -368,6 +373,35 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
     def _check_open(self) -> None:
         if self._state is not State.OPEN:
             raise TransportLost("expected an open transport, got one that is not open")
+
+    def _receiving_failed(self, exc: Exception) -> None:
+        """What was received broke the rules, or an overridden `stringReceived` raised."""
+        if isinstance(exc, RawSocketError):
+            self.protocol_error(exc.reason)
+        else:
+            self.log.error("error while processing a message of {peer}", peer=self.peer, exc_info=exc)
+            self._fail(type(exc).__name__)
+
+    def _before_reading(self, size: int) -> None:
+        """So many octets will be taken. Not called any more once there is a pump."""
+
+    def _start_pump(self) -> None:
+        """What is received goes from the transport to the reader without a Python call of ours between."""
+        if (
+            self.transport is None
+            or self._state is not State.OPEN
+            or _receiving(type(self)) != _receiving(WampRawSocketProtocol)
+            or not _RECEIVING.isdisjoint(vars(self))
+        ):
+            return  # closed already, or somebody stands between
+        self._pump = pump = new_pump(
+            self._rs.reader, self._writer, self._buffer, self._outbox.flush, self._receiving_failed
+        )
+        if pump is not None:
+            pump.keep_alive = self._keep_alive
+            self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
+            self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
+            self.transport.set_protocol(self)  # some transports have noted the methods
 
     def _handshake_overdue(self) -> None:
         self.protocol_error(f"expected the handshake within {self._options.openHandshakeTimeout:g} seconds")

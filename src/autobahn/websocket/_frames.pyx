@@ -7,26 +7,9 @@ message or output buffer is never used after a call into Python code.
 
 import os
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
-from libc.string cimport memcpy
-
 from autobahn.websocket.errors import FrameError
 
-ctypedef unsigned char octet
-ctypedef unsigned long long u64
-
-cdef extern from "Python.h":
-    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
-    char *ab_data "PyBytes_AS_STRING"(PyObject *)
-    Py_ssize_t ab_capacity "PyBytes_GET_SIZE"(PyObject *)
-    void Py_XDECREF(PyObject *)
-    void Py_DECREF(PyObject *)
-    PyObject *ab_new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
-    Py_ssize_t ab_references "Py_REFCNT"(PyObject *)
-    Py_ssize_t PY_SSIZE_T_MAX
-
+include "../_gather.pxi"
 include "_octets.pxi"
 
 
@@ -34,13 +17,6 @@ cdef enum:
     INFLATE_STEP = 16384  # octets inflated at a time: what a bomb can allocate beyond the limit
     FIRST_BUFFER = 262144  # the most a header can make us allocate before its payload arrives
     KEY_BATCH = 1024
-    MEBIBYTE = 1048576
-    LARGE = 65536  # from this size on, output buffers are handed on instead of freed
-    LARGEST_SPARE = 4194304
-
-# A large output buffer that nobody uses at present. Allocating one anew for every batch costs a page fault for each
-# 4 KiB of it, which is more than building the frames. One will do: a batch is flushed before the next is read.
-cdef PyObject *_spare = NULL
 
 
 cdef int _fail(reason) except -1:
