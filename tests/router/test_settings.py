@@ -297,5 +297,7 @@ def test_the_store_of_a_realm_is_beside_the_file(tmp_path):
     path.write_text(STORE.format("events.sqlite"))
     assert load_settings(path).options()["one"].store == str(tmp_path / "events.sqlite")
     path.write_text(STORE.format("missing/events.sqlite"))
-    with pytest.raises(SettingsError, match=r"router.toml:2: realms.one.store: expected a file in a folder that exists"):
+    with pytest.raises(
+        SettingsError, match=r"router.toml:2: realms.one.store: expected a file in a folder that exists"
+    ):
         load_settings(path)
