@@ -86,6 +86,14 @@ SUBJECTS = {
 }
 
 
+def shown(path: str) -> str:
+    """``path`` as it is on every machine: below src, lib or bench, else the file's name alone."""
+    for folder, prefix in (("/src/", ""), ("/lib/", ""), ("/bench/", "bench/")):
+        if folder in path:
+            return prefix + path.rpartition(folder)[2]
+    return pathlib.PurePath(path).name
+
+
 def sampled(pid: int, folder: pathlib.Path) -> subprocess.Popen:
     """`perf` at work on that process."""
     command = ["perf", "record", "-q", "-F", "1999", "-e", "cpu-clock", "-p", str(pid), "-o", str(folder / "perf")]
@@ -159,7 +167,7 @@ def profile(subject: Subject, wanted: int) -> str:
     for (path, line, function), (_, calls, own, _, _) in found.items():
         if "'poll'" in function:
             continue
-        short = path.rpartition("/src/")[2] if "/src/" in path else path.rpartition("/lib/")[2] or path
+        short = shown(path)
         functions.append(
             (own, calls / messages, f"{path}:{function}", f"{short}:{line} {function}" if line else function)
         )
