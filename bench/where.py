@@ -86,7 +86,7 @@ SUBJECTS = {
 }
 
 
-def shown(path: str) -> str:
+def short_path(path: str) -> str:
     """``path`` as it is on every machine: below src, lib or bench, else the file's name alone."""
     for folder, prefix in (("/src/", ""), ("/lib/", ""), ("/bench/", "bench/")):
         if folder in path:
@@ -167,7 +167,7 @@ def profile(subject: Subject, wanted: int) -> str:
     for (path, line, function), (_, calls, own, _, _) in found.items():
         if "'poll'" in function:
             continue
-        short = shown(path)
+        short = short_path(path)
         functions.append(
             (own, calls / messages, f"{path}:{function}", f"{short}:{line} {function}" if line else function)
         )
