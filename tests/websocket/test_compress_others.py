@@ -1,7 +1,6 @@
 """permessage-bzip2, -brotli and -snappy: optional, negotiated like deflate, bounded like deflate (S3, S4)."""
 
 import importlib
-import random
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.extensions import parse_extensions
 from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 from frames_world import TWINS, Recorder, frame
+from streams_world import inflate, words
 from websocket_world import Client, Echo, World
 
 PACKAGES = {"Bzip2": "bz2", "Brotli": "brotli", "Snappy": "snappy"}
@@ -38,26 +38,6 @@ def pair(kind, limited=False):
     client = negotiate_client(parse_extensions(text), [offer], None)
     assert vars(server) == {**vars(client), "is_server": True}
     return server, client
-
-
-def inflate(inflater, data, step=1 << 30, pieces=1):
-    out = b""
-    size = len(data) // pieces + 1
-    for at in range(0, len(data), size):
-        chunk = data[at : at + size]
-        while True:
-            some = inflater.decompress(chunk, step)
-            assert len(some) <= step
-            out += some
-            if len(some) < step:
-                break
-            chunk = b""
-    return out + inflater.end_message(step)
-
-
-def words(size):
-    rng = random.Random(size)
-    return b" ".join(b"%x" % rng.randrange(3000) for _ in range(size // 4))[:size]
 
 
 @pytest.mark.parametrize("limited", [False, True])

@@ -1,6 +1,5 @@
 """permessage-deflate with every zlib there is (S4): each understands the others, keeps the window, and stops bombs."""
 
-import random
 import zlib
 
 import pytest
@@ -9,6 +8,7 @@ from autobahn.asyncio.websocket import WebSocketServerFactory
 from autobahn.websocket.deflate import BACKENDS, Deflater, Inflater, load_backend
 from autobahn.websocket.errors import FrameError
 from frames_world import TWINS, Recorder, frame
+from streams_world import inflate, words
 from websocket_world import Echo, World
 
 MIB = 1024 * 1024
@@ -30,26 +30,6 @@ def backend(request):
 @pytest.fixture(params=BACKENDS)
 def other(request):
     return available(request.param)
-
-
-def words(size, seed=0):
-    rng = random.Random(seed)
-    return b" ".join(b"%x" % rng.randrange(3000) for _ in range(size // 4))[:size]
-
-
-def inflate(inflater, data, step=1 << 30, pieces=1):
-    out = b""
-    size = len(data) // pieces + 1
-    for at in range(0, len(data), size):
-        chunk = data[at : at + size]
-        while True:
-            some = inflater.decompress(chunk, step)
-            assert len(some) <= step
-            out += some
-            if len(some) < step:
-                break
-            chunk = b""
-    return out + inflater.end_message(step)
 
 
 @pytest.mark.parametrize("no_context_takeover", [False, True])
