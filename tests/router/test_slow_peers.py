@@ -182,3 +182,12 @@ def test_a_meta_event_in_the_middle_does_not_mix_up_what_waits():
     for link in (slow, second):
         link.session.onWritingResumed()
         assert numbers(link) == [3]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slow_policy": "wait"}, {"slow_queue": -1}, {"slow_queue": "1 MiB"}, {"disclose_caller": "sometimes"}]
+)
+def test_realm_options_are_judged_when_they_are_made(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"expected {name} "):
+        RealmOptions(**wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from autobahn.router.settings_kinds import FileToMake
 
@@ -82,3 +82,21 @@ class RealmOptions:
     store_sync: Literal["normal", "full"] = "normal"
     slow_policy: SlowPolicy = "disconnect"
     slow_queue: int = 4 << 20
+
+    def __post_init__(self) -> None:
+        """ValueError for what is none of the words."""
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"expected {name} out of {', '.join(words)}, got {getattr(self, name)!r:.100}")
+        if isinstance(self.slow_queue, bool) or not isinstance(self.slow_queue, int) or self.slow_queue < 0:
+            raise ValueError(f"expected slow_queue as a number of octets, got {self.slow_queue!r:.100}")
+
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "disclose_caller": get_args(Disclosure),
+    "disclose_publisher": get_args(Disclosure),
+    "prefix_match": ("string", "uri-component"),
+    "force_reregister": get_args(Takeover),
+    "store_sync": ("normal", "full"),
+    "slow_policy": get_args(SlowPolicy),
+}

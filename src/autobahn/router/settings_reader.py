@@ -133,7 +133,8 @@ class _Reader:
             inner = _hints(cls)[field.name]
             if field.metadata.get(INLINE):
                 names = {f.name for f in dataclasses.fields(inner)}
-                fields[field.name] = inner(**{name: fields.pop(name) for name in names & fields.keys()})
+                taken = {name: fields.pop(name) for name in names & fields.keys()}
+                fields[field.name] = inner(**{name: value for name, value in taken.items() if value is not None})
         try:
             return cls(**fields)
         except TypeError:  # something required is missing, which has been told
@@ -172,6 +173,7 @@ class _Reader:
                     value = note.take(value, self._base)
                 except ValueError as exc:
                     self._complain(path, f"expected {exc}, got {shown(data, path)}")
+                    return None
         return value
 
     def _converted(self, kind: Any, data: Any, path: KeyPath, as_written: bool) -> Any:
@@ -188,6 +190,7 @@ class _Reader:
         if origin is Literal and data not in args:
             hint = _hint(str(data), map(str, args))
             self._complain(path, f"expected {described(kind)}, got {shown(data, path)}{hint}")
+            return None
         return float(data) if kind is float else data
 
 
