@@ -3,12 +3,17 @@
     python bench/soak_wamp.py                                   # 2,000 sessions, 30 minutes
     python bench/soak_wamp.py --sessions 300 --minutes 1        # an impression
 
-The router is this process, the clients another; all traffic is on loopback, over WebSocket and RawSocket with json,
-msgpack and cbor. A session joins, calls, serves calls (some slowly), subscribes, publishes, leaves testaments, stops
-reading for a while; and it ends in one of many ways, with calls in flight at either end: GOODBYE, FIN, RST, in the
-middle of a message, by breaking the protocol. Then another one joins. Exit status 0 when in the end nothing was logged
-and no exception reached the loop; every call had its result or an error that fits, within a minute; no book of the
-realm holds anything; sessions, sockets, tasks and objects are back where they began; and memory was flat.
+The router is this process, the clients are several others; all traffic is on loopback, over WebSocket and RawSocket
+with json, msgpack and cbor. A session joins, calls, serves calls (some slowly), subscribes, publishes, leaves
+testaments, stops reading for a while; and it ends in one of many ways, with calls in flight at either end: GOODBYE,
+FIN, RST, in the middle of a message, by breaking the protocol. Then another one joins. Exit status 0 when in the end
+nothing was logged and no exception reached the loop; every call had its result or an error that fits, within minutes;
+no book of the realm holds anything; sessions, sockets, tasks and objects are back where they began; and memory was
+flat.
+
+The router is judged, not the machine: a client process that is late itself (its own loop lags) pauses longer and keeps
+its sessions longer, by the factor printed as `slowest pace`, and has patience for minutes. The default load (50 joins
+and 300 acts a second) is what client processes on two cores can do beside the router without being late.
 """
 
 import argparse
@@ -39,6 +44,9 @@ from autobahn.wamp.types import ComponentConfig, PublishOptions, RegisterOptions
 REALM = "realm1"
 SERIALIZERS = [JsonSerializer, MsgPackSerializer, CBORSerializer]
 TOPICS, PROCEDURES = 40, 20
+PATIENCE = 300  # seconds for whatever is asked of the router; a minute was too little for starved clients
+LOOK = 0.25  # seconds between two looks at the lag of a client's loop
+LATE = 0.05  # seconds of lag that double its pauses
 # A callee may be gone before or while it is called, a session may end while its own call is under way.
 EXPECTED = {"wamp.error.no_such_procedure", "wamp.error.canceled", "wamp.error.unavailable", "wamp.error.callee_gone"}
 
@@ -74,15 +82,12 @@ async def serve(arguments, problems):
     """Router and clients until the time is over; what was wrong."""
     asyncio.get_running_loop().set_exception_handler(problems.reached_the_loop)
     wrong, samples = [], []
-    async with Router("ws://127.0.0.1:0/ws", realms=[REALM], hello_timeout=soak.PATIENCE) as router:
+    async with Router("ws://127.0.0.1:0/ws", realms=[REALM], hello_timeout=PATIENCE) as router:
         before = books(router)
         realm, port = router.core.realms[REALM], int(router.url.rpartition(":")[2].partition("/")[0])
-        command = [sys.executable, __file__, "--clients", str(port), f"--sessions={arguments.connections}"]
-        command += [f"--minutes={arguments.minutes}", f"--rate={arguments.rate}", f"--life={arguments.life}"]
-        command += [f"--seed={arguments.seed}", *["--uvloop"] * arguments.uvloop]
-        clients = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-        begin = time.monotonic()
-        waiting = asyncio.ensure_future(clients.communicate())
+        begin, garbage = time.monotonic(), sum(generation["collected"] for generation in gc.get_stats())
+        clients = [await start_clients(arguments, port, number) for number in range(arguments.processes)]
+        waiting = asyncio.gather(*(process.communicate() for process in clients))
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=2)
             now = time.monotonic() - begin
@@ -94,7 +99,7 @@ async def serve(arguments, problems):
                     f"{now:5.0f} s {shown} {len(realm.dealer.registrar.by_id):4} registrations {mib:7.1f} MiB",
                     flush=True,
                 )
-        output, _ = waiting.result()
+        garbage = sum(generation["collected"] for generation in gc.get_stats()) - garbage
         after = await settled(router, before)
         for what, number in before.items():
             print(f"{what}: {number} before, {after[what]} after")
@@ -103,19 +108,44 @@ async def serve(arguments, problems):
         if not realm.is_empty():
             wrong.append("the realm is not empty")
         wrong += soak.flat(samples, arguments, 0.75)  # the others are about to join
-    if clients.returncode:
-        return [*wrong, f"the clients ended with status {clients.returncode}"]
-    report = json.loads(output)
-    print("clients:", json.dumps(report["counts"]))
-    for what in ("results", "events", "calls canceled or without a callee", "stalled"):
-        if not report["counts"].get(what):
-            wrong.append(f"expected some {what}, got none")
-    return wrong + report["wrong"]
+    counts = collections.Counter()
+    for process, (output, _) in zip(clients, waiting.result(), strict=True):
+        if process.returncode:
+            wrong.append(f"clients ended with status {process.returncode}")
+            continue
+        report = json.loads(output)
+        for what, number in report["counts"].items():
+            counts[what] = max(counts[what], number) if what.startswith("slowest") else counts[what] + number
+        wrong += report["wrong"]
+    print("clients:", json.dumps(counts))
+    print(f"cyclic garbage: {garbage / max(1, counts['sessions']):.1f} objects a session")
+    return wrong + too_little(counts, arguments)
+
+
+async def start_clients(arguments, port, number):
+    """A process of clients, with its share of the sessions and of the load."""
+    sessions = arguments.connections // arguments.processes + (number < arguments.connections % arguments.processes)
+    command = [sys.executable, __file__, "--clients", str(port), f"--sessions={sessions}"]
+    command += [f"--minutes={arguments.minutes}", f"--rate={arguments.rate / arguments.processes}"]
+    command += [f"--life={arguments.life}", f"--seed={arguments.seed + number}", *["--uvloop"] * arguments.uvloop]
+    command += [f"--processes={arguments.processes}"]
+    return await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+
+
+def too_little(counts, arguments):
+    """What clients did not do often enough for a soak, because they were starved or for whatever reason."""
+    wanted = dict.fromkeys(("results", "events", "calls canceled or without a callee", "stalled"), 1)
+    wanted |= {"sessions": 2 * arguments.connections, "results": arguments.connections}
+    return [
+        f"expected at least {least} {what}, got {counts[what]}"
+        for what, least in wanted.items()
+        if counts[what] < least
+    ]
 
 
 async def settled(router, before):
     """The books, once they are as before, or after some seconds."""
-    deadline = time.monotonic() + soak.PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while True:
         gc.collect()
         after = books(router)
@@ -155,18 +185,30 @@ class Crowd:
         self.counts = collections.Counter()
         self.wrong = []
         self.over = asyncio.Event()
-        self.door = asyncio.Semaphore(soak.AT_THE_DOOR)
+        self.door = asyncio.Semaphore(max(1, soak.AT_THE_DOOR // arguments.processes))
+        self.pace = 1.0  # how many times longer everything takes because this process is late itself
         self.endings = [self.goodbye, self.goodbye, self.by_fin, self.by_reset, self.in_a_message, self.by_violation]
         self.acts = [self.call] * 6 + [self.publish] * 3 + [self.subscribe, self.register, self.stall, self.testament]
 
     async def run(self):
         """Everybody, until the time is over."""
         ramp = max(1.0, self.size / 100)
+        watch = asyncio.ensure_future(self.watch_lag())
         workers = [asyncio.ensure_future(self.work(ramp * number / self.size)) for number in range(self.size)]
         await asyncio.sleep(self.seconds)
         self.over.set()
-        await asyncio.wait_for(asyncio.gather(*workers), 3 * soak.PATIENCE)
+        await asyncio.wait_for(asyncio.gather(*workers), 3 * PATIENCE)
+        watch.cancel()
         return {"counts": self.counts, "wrong": self.wrong[:20]}
+
+    async def watch_lag(self):
+        """Sets the pace by how late this process is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LOOK
+            await asyncio.sleep(LOOK)
+            self.pace += 0.2 * (1 + (loop.time() - due) / LATE - self.pace)
+            self.counts["slowest pace"] = max(self.counts["slowest pace"], round(self.pace, 1))
 
     async def idle(self, seconds):
         """So long, or until the time is over."""
@@ -192,38 +234,42 @@ class Crowd:
         if rng.random() < 0.6:
             url = f"ws://127.0.0.1:{self.port}/ws"
             factory = WampWebSocketClientFactory(lambda: session, url, serializers=[serializer])
-            factory.setProtocolOptions(openHandshakeTimeout=soak.PATIENCE, closeHandshakeTimeout=soak.PATIENCE)
+            factory.setProtocolOptions(openHandshakeTimeout=PATIENCE, closeHandshakeTimeout=PATIENCE)
         else:
             factory = WampRawSocketClientFactory(lambda: session, serializer=serializer)
-            factory.setProtocolOptions(openHandshakeTimeout=soak.PATIENCE, closeHandshakeTimeout=soak.PATIENCE)
+            factory.setProtocolOptions(openHandshakeTimeout=PATIENCE, closeHandshakeTimeout=PATIENCE)
         async with self.door:
             transport, protocol = await loop.create_connection(factory, "127.0.0.1", self.port)
-            await asyncio.wait_for(extra["joined"], soak.PATIENCE)
+            await asyncio.wait_for(extra["joined"], PATIENCE)
         self.counts["sessions"] += 1
-        ends, calls = loop.time() + rng.expovariate(1 / self.life), set()
+        ends, calls = loop.time() + rng.expovariate(1 / (self.life * self.pace)), set()
         while loop.time() < ends and not self.over.is_set() and not extra["over"].done():
             act = asyncio.ensure_future(rng.choice(self.acts)(session, transport))
             calls.add(act)
             act.add_done_callback(calls.discard)
-            await self.idle(rng.expovariate(1 / self.pause))
+            await self.idle(rng.expovariate(1 / (self.pause * self.pace)))
         ended = "the router's wish"
         if not extra["over"].done():
             ending = rng.choice(self.endings)
             ended = ending.__name__
             self.counts[ending.__name__] += 1
             ending(session, transport, protocol)
-        await asyncio.wait({extra["over"]}, timeout=soak.PATIENCE)
+        await asyncio.wait({extra["over"]}, timeout=PATIENCE)
         if not extra["over"].done():
-            self.wrong.append(f"{ended}: the link of {protocol} was not gone after a minute")
+            self.wrong.append(f"{ended}: the link of {protocol} was not gone after {PATIENCE} seconds")
             transport.abort()
         if calls:
             self.counts["acts under way at the end"] += len(calls)
-            await asyncio.wait_for(asyncio.gather(*calls), soak.PATIENCE)
+            await asyncio.wait_for(asyncio.gather(*calls), PATIENCE)
 
     async def answered(self, waiting, session):
         """The answer to a request; None when it ended as it may."""
+        begin = time.monotonic()
         try:
-            return await asyncio.wait_for(waiting, soak.PATIENCE)
+            answer = await asyncio.wait_for(waiting, PATIENCE)
+            taken = round(time.monotonic() - begin, 1)
+            self.counts["slowest answer (s)"] = max(self.counts["slowest answer (s)"], taken)
+            return answer
         except ApplicationError as exc:
             if exc.error.startswith("wamp.close."):  # its own GOODBYE overtook it
                 self.counts["requests of a session that ended"] += 1
@@ -233,7 +279,7 @@ class Crowd:
         except TransportLost:
             self.counts["requests of a session that ended"] += 1
         except TimeoutError:
-            self.wrong.append("a request had no answer within a minute")
+            self.wrong.append(f"a request had no answer within {PATIENCE} seconds")
         return None
 
     # What a session does.
@@ -353,8 +399,9 @@ def main():
     add = parser.add_argument
     add("--sessions", type=int, default=2000, dest="connections")
     add("--minutes", type=float, default=30)
-    add("--rate", type=float, default=600, help="acts per second, of all sessions")
-    add("--life", type=float, default=20, help="seconds a session lasts, on average")
+    add("--rate", type=float, default=300, help="acts per second, of all sessions")
+    add("--life", type=float, default=40, help="seconds a session lasts, on average")
+    add("--processes", type=int, default=4, help="of clients: one alone is slower than the router")
     add("--seed", type=int, default=1)
     add("--uvloop", action="store_true")
     add("--clients", type=int, default=0, help=argparse.SUPPRESS)
