@@ -8,6 +8,7 @@ import pytest
 from autobahn.asyncio.retry import Backoff, Retry, hinted_delay, retry_after
 from autobahn.exception import InvalidStatus
 from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.types import CloseDetails
 
 
 def test_delays_are_full_jitter_below_a_growing_bound():
@@ -61,4 +62,5 @@ def test_what_servers_ask_for():
     assert hinted_delay(InvalidStatus("", status=503, reason="", headers={}, body=b""), None, rng) == 0
     assert hinted_delay(ApplicationError("com.a"), 1011, rng) == 0
     assert 5 <= hinted_delay(ApplicationError("com.a"), 1012, rng) <= 30
+    assert hinted_delay(CloseDetails("com.a", None, 3).exception(), 1012, rng) == 3
     assert 30 <= hinted_delay(ApplicationError("com.a"), 1013, rng) <= 60

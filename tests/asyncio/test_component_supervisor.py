@@ -477,6 +477,19 @@ HINTS = {
     "1012": (lambda: routed(publish=ready(lambda p: p.close(1012))), 5, 30.1),
     "1013": (lambda: routed(publish=ready(lambda p: p.close(1013))), 30, 60.1),
     "1013 before joining": (lambda: routed(hello=lambda p, _: p.close(1013)), 30, 60.1),
+    "ABORT": (lambda: routed(hello=m.Abort({"retry_after": 40}, "wamp.error.unavailable")), 40, 40.1),
+    "ABORT of credentials": (
+        lambda: routed(hello=m.Abort({"retry_after": 2.5}, "wamp.error.authentication_denied")), 2.5, 2.6
+    ),
+    "ABORT too long": (lambda: routed(hello=m.Abort({"retry_after": 4000}, "wamp.error.unavailable")), 299.9, 300),
+    "ABORT without a time": (lambda: routed(hello=m.Abort({"retry_after": "soon"}, "wamp.error.unavailable")), 0, 0.1),
+    "GOODBYE": (
+        lambda: routed(publish=ready(lambda p: p.say(m.Goodbye({"retry_after": 7}, "wamp.close.system_shutdown")))),
+        7, 7.1,
+    ),
+    "GOODBYE without a time": (
+        lambda: routed(publish=ready(lambda p: p.say(m.Goodbye({}, "wamp.close.system_shutdown")))), 0, 0.1
+    ),
     "nothing": (lambda: routed(publish=ready(lambda p: p.close(1011))), 0, 0.1),
 }  # fmt: skip
 

@@ -16,11 +16,13 @@ from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WampWebSocketServerFactory
 from autobahn.exception import ConnectFailed, InvalidHandshake, InvalidStatus
 from autobahn.wamp import ApplicationError, PublishOptions
+from autobahn.wamp import message as m
 from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.serializer import MsgPackSerializer, create_transport_serializers
 from autobahn.websocket.cookies import CookieJar
 from closing import closed
+from component_world import DEFAULT, router, scripted
 
 CA = trustme.CA()
 AUTH = {"realm1": {"ticket": {"principals": {"joe": {"ticket": "secret", "role": "user"}}}, "cookie": True}}
@@ -231,3 +233,34 @@ async def test_a_loop_ends_with_what_would_come_again():
             ):
                 1 / 0
         await session.wait_disconnected()
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "hint"),
+    [
+        ("hello", lambda peer: peer.say(m.Abort({"retry_after": 40}, "wamp.error.unavailable")), (40, 40)),
+        ("publish", lambda peer: peer.say(m.Goodbye({"retry_after": 7}, "wamp.close.system_shutdown")), (7, 7)),
+        ("publish", lambda peer: peer.close(1012), (5, 30)),
+        ("publish", lambda peer: peer.fin(), (0, 0)),
+    ],
+)
+async def test_a_loop_waits_as_long_as_its_router_asks_for(name, end, hint, monkeypatch):
+    hints = []
+
+    def answer(peer, msg):
+        return DEFAULT[name](peer, msg) if hints else end(peer)
+
+    class Noting(reconnecting.Backoff):
+        def next(self, hint=0.0):
+            hints.append(hint)
+            return 0.0
+
+    monkeypatch.setattr(reconnecting, "Backoff", Noting)
+    async with scripted(router(**{name: answer})) as (url, _):
+        async with asyncio.timeout(10):
+            async for session in autobahn.connect(url, realm="realm1"):
+                if hints:
+                    break
+                session.publish("com.t")
+                await session.wait_disconnected()
+    assert hint[0] <= hints[0] <= hint[1]

@@ -115,6 +115,17 @@ def test_close_details() -> None:
     assert t.CloseDetails.REASON_DEFAULT == "wamp.close.normal"
     assert t.CloseDetails.REASON_TRANSPORT_LOST == "wamp.close.transport_lost"
     assert t.CloseDetails("a.b", "bye").marshal() == {"reason": "a.b", "message": "bye"}
+    assert t.CloseDetails("a.b", "bye", 3).marshal() == {"reason": "a.b", "message": "bye", "retry_after": 3}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(5, 5), (0.5, 0.5), (0, 0)] + [(bad, None) for bad in (-1, "5", True, None, [5], 1e400)]
+)
+def test_a_router_says_when_to_come_again(value, seconds):
+    details = t.CloseDetails.received("wamp.error.unavailable", {"retry_after": value, "message": "busy"})
+    assert details == t.CloseDetails("wamp.error.unavailable", "busy", seconds)
+    exc = details.exception()
+    assert (exc.error, exc.args, exc.retry_after) == ("wamp.error.unavailable", ("busy",), seconds)
 
 
 def test_session_and_transport_details() -> None:

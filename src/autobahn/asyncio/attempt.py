@@ -13,7 +13,7 @@ from autobahn.asyncio.endpoints import TransportDescription
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.exception import ConnectTimeout
 from autobahn.log import Log
-from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.exception import TransportLost
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.types import CloseDetails
 
@@ -252,7 +252,7 @@ class Attempt:
         if details.reason in CLEAN_REASONS:
             self._end(True)
         else:
-            self._fail(ApplicationError(details.reason or "", details.message))
+            self._fail(details.exception())
 
     async def _on_disconnect(self, session: Any, was_clean: bool) -> None:
         await self._client.announce("disconnect", session, session, was_clean=was_clean)

@@ -32,7 +32,7 @@ class Component:
     until its session leaves or `stop` is called. A lost connection, an unreachable router or a refused session is
     retried as the transport's retry settings say, unless ``is_fatal(exception)`` returns True or the router has refused
     our credentials (`autobahn.wamp.refusal`). A server that asks for patience (HTTP ``Retry-After``, close codes
-    1012 and 1013) gets it, up to ``max_retry_delay``.
+    1012 and 1013, ``retry_after`` seconds in the details of ABORT or GOODBYE) gets it, up to ``max_retry_delay``.
 
     What ``@component.register`` and ``@component.subscribe`` declare stands again after each join, with the same
     options, before the ``on_join`` handlers and ``main`` run. A procedure that is taken is asked for again for a

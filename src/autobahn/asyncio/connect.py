@@ -128,7 +128,9 @@ def _websocket(target: Target, settings: ConnectOptions) -> Reconnecting[WebSock
         opened: WebSocket = protocol.stream
         return opened
 
-    return Reconnecting(lambda: Opening(target, settings, make).run(stream), close_websocket)
+    return Reconnecting(
+        lambda: Opening(target, settings, make).run(stream), close_websocket, lambda ws: (None, ws.close_code)
+    )
 
 
 async def close_websocket(stream: WebSocket, exc: BaseException | None) -> None:
@@ -174,8 +176,12 @@ def _accept_deflate(response: Any) -> PerMessageDeflateResponseAccept | None:
 def _session(
     target: Target, settings: ConnectOptions, config: ComponentConfig, authenticators: Authenticators, serializers: Any
 ) -> Reconnecting[Session]:
+    last: dict[str, Any] = {}  # the protocol of the session opened last, and how that session has ended
+
     async def open_session() -> Session:
+        last.clear()
         session = Session(config)
+        session.on("leave", lambda _, details: last.update(failure=details.exception()))
         for authenticator in authenticators.make():
             session.add_authenticator(authenticator)
         joining = Joining(session)
@@ -190,9 +196,16 @@ def _session(
                 factory.setProtocolOptions(**_protocol_options(settings))
             return factory
 
-        return await Opening(target, settings, make).run(joining.wait)
+        async def joined(protocol: Any) -> Session:
+            last["protocol"] = protocol
+            return await joining.wait(protocol)
 
-    return Reconnecting(open_session, close_session)
+        return await Opening(target, settings, make).run(joined)
+
+    def parting(session: Session) -> tuple[BaseException | None, int | None]:
+        return last.get("failure"), getattr(last.get("protocol"), "remoteCloseCode", None)
+
+    return Reconnecting(open_session, close_session, parting)
 
 
 def _rawsocket_options(settings: ConnectOptions) -> dict[str, Any]:

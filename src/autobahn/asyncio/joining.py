@@ -8,7 +8,6 @@ from typing import Any
 
 from autobahn.asyncio.wamp import Session
 from autobahn.exception import ConnectFailed
-from autobahn.wamp.exception import ApplicationError
 
 SETTLE_TIMEOUT = 1.0
 """Seconds that callbacks of the session get at its end before they are cancelled."""
@@ -44,7 +43,7 @@ class Joining:
             self._joined.set_result(None)
 
     def _on_leave(self, session: Session, details: Any) -> None:
-        self._fail(ApplicationError(details.reason or "", *([details.message] if details.message else [])))
+        self._fail(details.exception())
 
     def _on_disconnect(self, session: Session, was_clean: bool) -> None:
         self._fail(ConnectFailed("the connection was closed before the session joined", phase="join"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, TypeVar
 
 from autobahn.asyncio.managed import Managed
 from autobahn.asyncio.retry import Backoff, Retry, hinted_delay
@@ -24,15 +24,27 @@ LASTING = 30.0
 
 
 class Reconnecting(Managed[T]):
-    """Open it with `await`, for the length of an `async with` block, or again and again with `async for`."""
+    """Open it with `await`, for the length of an `async with` block, or again and again with `async for`.
 
-    __slots__ = ()
+    ``parting(value)`` says how a value that was lost has ended, as `hinted_delay` wants it: (exception, close code).
+    """
+
+    __slots__ = ("_parting",)
+
+    def __init__(
+        self,
+        open_: Callable[[], Coroutine[Any, Any, T]],
+        close: Callable[[T, BaseException | None], Coroutine[Any, Any, None]],
+        parting: Callable[[T], tuple[BaseException | None, int | None]],
+    ) -> None:
+        super().__init__(open_, close)
+        self._parting = parting
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         """One after the other: the next one is opened when the body of the loop is done with the one before it.
 
-        Each is closed at the end of the body. Delays grow to a minute, with full jitter. An error that the body lets
-        out ends the loop; so does one of opening that would come again.
+        Each is closed at the end of the body. Delays grow to a minute, with full jitter, on top of what the server asks
+        for. An error that the body lets out ends the loop; so does one of opening that would come again.
         """
         loop = asyncio.get_running_loop()
         rng = random.Random()  # noqa: S311 - jitter
@@ -53,10 +65,11 @@ class Reconnecting(Managed[T]):
             except BaseException as exc:  # aclose(), after break
                 await self._close(value, None if isinstance(exc, GeneratorExit) else exc)
                 raise
+            hint = hinted_delay(*self._parting(value), rng)
             await self._close(value, None)
             if loop.time() - began > LASTING:
                 backoff.reset()
-            await asyncio.sleep(backoff.next() or 0.0)
+            await asyncio.sleep(backoff.next(hint) or 0.0)
 
 
 def is_final(exc: BaseException) -> bool:

@@ -7,6 +7,7 @@ import random
 import time
 
 from autobahn.exception import InvalidStatus
+from autobahn.wamp.exception import ApplicationError
 
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
@@ -66,8 +67,11 @@ class Backoff:
 def hinted_delay(failure: BaseException | None, close_code: int | None, rng: random.Random) -> float:
     """Seconds the server wants us to stay away after ``failure``; 0 when it says nothing of that.
 
-    ``Retry-After`` of an HTTP answer other than 101 (RFC 9110 section 10.2.3), or the code of its close frame.
+    ``Retry-After`` of an HTTP answer other than 101 (RFC 9110 section 10.2.3), ``retry_after`` in the details of ABORT
+    or GOODBYE, or the code of its close frame.
     """
+    if isinstance(failure, ApplicationError) and failure.retry_after is not None:
+        return failure.retry_after
     if isinstance(failure, InvalidStatus):
         return retry_after(failure.headers.get("retry-after", ""), time.time())
     if close_code in HINTED:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from autobahn.wamp._record import Record, expect_type
+from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.request import Registration, Subscription
 
 
@@ -35,22 +37,38 @@ class ComponentConfig(Record):
 
 
 class CloseDetails(Record):
-    """Why a session ended."""
+    """Why a session ended. ``retry_after``: seconds the router wants to be left alone for, None: it does not say."""
 
     REASON_DEFAULT: ClassVar[str] = "wamp.close.normal"
     REASON_TRANSPORT_LOST: ClassVar[str] = "wamp.close.transport_lost"
 
-    __slots__ = ("message", "reason")
+    __slots__ = ("message", "reason", "retry_after")
 
-    def __init__(self, reason: str | None = None, message: str | None = None) -> None:
+    def __init__(self, reason: str | None = None, message: str | None = None, retry_after: float | None = None) -> None:
         expect_type("reason", reason, str)
         expect_type("message", message, str)
+        expect_type("retry_after", retry_after, (int, float))
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
+
+    @classmethod
+    def received(cls, reason: str, details: dict[str, Any]) -> CloseDetails:
+        """Of ABORT or GOODBYE. ``retry_after`` is no key of the specification: what is no time counts as absent."""
+        hint = details.get("retry_after")
+        if isinstance(hint, bool) or not isinstance(hint, int | float) or not 0 <= hint < math.inf:
+            hint = None
+        return cls(reason, details.get("message"), hint)
+
+    def exception(self) -> ApplicationError:
+        """The end of the session as an exception."""
+        exc = ApplicationError(self.reason or "", *([] if self.message is None else [self.message]))
+        exc.retry_after = self.retry_after
+        return exc
 
     def marshal(self) -> dict[str, Any]:
         """As a dict."""
-        return {"reason": self.reason, "message": self.message}
+        return {"reason": self.reason, "message": self.message, **self._given("retry_after")}
 
 
 class EventDetails(Record):

@@ -88,6 +88,9 @@ class ApplicationError(Error):
     remote_traceback: str | None = None
     """The callee's traceback as text, when the callee sends it (``traceback_app``)."""
 
+    retry_after: float | None = None
+    """Seconds the router wants to be left alone for, when it has refused or ended the session and says so."""
+
     RESERVED = frozenset({"enc_algo", "callee", "callee_authid", "callee_authrole", "forward_for"})
     """Names of keyword arguments that become attributes instead of payload."""
 

@@ -23,5 +23,6 @@ def is_refusal(exc: BaseException | None) -> bool:
     """Whether the router has looked at our credentials and refused them, so that trying again is of no use.
 
     ``exc`` is what an attempt ended with before a session was joined: ``ApplicationError`` with the reason of ABORT.
+    A router that says when to come again (``retry_after``) has not refused us for good.
     """
-    return isinstance(exc, ApplicationError) and exc.error in REFUSALS
+    return isinstance(exc, ApplicationError) and exc.error in REFUSALS and exc.retry_after is None

@@ -411,12 +411,12 @@ class ClientSession(_Interfaces):
         self._enqueue(self._challenged, Challenge(msg.method, msg.extra))
 
     def _on_abort(self, msg: message.Abort) -> None:
-        self._end(CloseDetails(msg.reason, msg.details.get("message")))
+        self._end(CloseDetails.received(msg.reason, msg.details))
 
     def _on_goodbye(self, msg: message.Goodbye) -> None:
         if self._state is not State.SHUTTING_DOWN:
             self._transport.send(message.Goodbye({}, "wamp.close.goodbye_and_out"))
-        self._end(CloseDetails(msg.reason, msg.details.get("message")))
+        self._end(CloseDetails.received(msg.reason, msg.details))
 
     def _goodbye_unanswered(self) -> None:
         if self._state is State.SHUTTING_DOWN:
