@@ -44,17 +44,19 @@ SHAPES = [
 NOTE = (
     "CPU µs of the server per message: median of the slices; in brackets the median of the ratios to `raw`, round by "
     "round. `raw` is an `asyncio.Protocol` that echoes octets on the same loop, `C` an epoll program that echoes "
-    "WebSocket messages. Binary unless it says text."
+    "WebSocket messages. Binary unless it says text. `+ speedups`: with what masks in C in the package `websockets`."
 )
 
 
 def competitors() -> dict[str, tuple[str, str, dict[str, str]]]:
     """Name: Python, script, extra environment."""
     peers, autobahn = harness.environment("bench"), harness.environment("autobahn")
+    speedups, source = harness.environment("speedups"), harness.SOURCE or str(harness.ROOT / "src")
     return {
         BASE: (harness.OUR_PYTHON, "echo_raw.py", {}),
         "ours": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env()),
         "ours pure": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env(AUTOBAHN_PURE="1")),
+        "ours pure + speedups": (speedups, "echo_autobahn.py", {"PYTHONPATH": source, "AUTOBAHN_PURE": "1"}),
         "picows": (peers, "echo_picows.py", {}),
         "aiohttp": (peers, "echo_aiohttp.py", {}),
         "websockets": (peers, "echo_websockets.py", {}),
