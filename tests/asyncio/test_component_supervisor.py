@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+import autobahn
 from autobahn.asyncio import supervisor
 from autobahn.asyncio.component import Component
+from autobahn.asyncio.wamp import ApplicationRunner, Session
 from autobahn.exception import ComponentFailed, ConnectTimeout, InvalidHandshake, InvalidStatus, ProxyError
 from autobahn.wamp import message as m
 from autobahn.wamp.exception import ApplicationError, TransportLost
@@ -654,4 +656,15 @@ async def test_ipv6(kind):
         run = Run({**described, "max_retries": 0})
         run.component.on_ready(lambda session: session.leave())
         assert await run.end() is None and run.joins == 1
+    async with autobahn.connect(served.url, realm="realm1") as session:
+        assert session.transport.transport_details.peer.startswith("tcp6:::1:")
+    runner = ApplicationRunner(served.url, "realm1")
+    _, protocol = await runner.run(session_that_leaves, start_loop=False)
+    await protocol.is_closed
     await served.close()
+
+
+def session_that_leaves(config):
+    session = Session(config)
+    session.on("ready", lambda session: session.leave())
+    return session

@@ -183,7 +183,7 @@ async def test_a_client_whose_server_says_nothing():
     ("transport", "text"),
     [
         ({"type": "rawsocket"}, "expected 'url' as an rs:// or rss:// URL, or an 'endpoint', got None"),
-        ({"type": "rawsocket", "url": "http://a"}, "starts with rs:// or rss://"),
+        ({"type": "rawsocket", "url": "http://a"}, "expected a ws://, wss://, rs:// or rss:// URL, got"),
         ({"url": "rs://a/path"}, "host and port"),
         ("rs://a:x", "expected a port"),
         ({"url": "rs://a", "serializer": "xml"}, "expected 'serializer' out of msgpack, cbor, ubjson, json, got 'xml'"),

@@ -16,10 +16,10 @@ from typing import Any
 from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.refused import handshake_failure
 from autobahn.asyncio.retry import Retry
+from autobahn.asyncio.urls import parse_any_url
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.exception import ConnectTimeout
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
-from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.interfaces import ISerializer
 from autobahn.wamp.serializer import SERID_TO_SER, create_transport_serializer
 from autobahn.wamp.session import settle
@@ -158,8 +158,7 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
         raise ValueError(f"{where}: expected a URL or a dict, got {type(item).__name__}")
     _known(where, item, _TRANSPORT_KEYS)
     url = item.get("url")
-    is_rawsocket_url = isinstance(url, str) and url.lower().startswith(("rs://", "rss://"))
-    kind = item.get("type", "rawsocket" if is_rawsocket_url else "websocket")
+    kind = item["type"] if "type" in item else _kind_of(where, url)
     if kind == "rawsocket":
         return _parse_rawsocket(where, item, url)
     if item.get("serializer") is not None:
@@ -184,6 +183,16 @@ def _parse_transport(index: int, item: Any) -> TransportDescription:
     )
 
 
+def _kind_of(where: str, url: Any) -> str:
+    """The type of a transport that does not name it."""
+    if not isinstance(url, str):
+        return "websocket"  # as documented; that the URL is missing is said there
+    try:
+        return "rawsocket" if parse_any_url(url)[0] else "websocket"
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from None
+
+
 def _rawsocket_factory(session_factory: Callable[[], Any], serializer: Any = None) -> Any:
     from autobahn.asyncio.rawsocket import WampRawSocketClientFactory  # for those who use it
 
@@ -195,13 +204,13 @@ def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> Transport
         if item.get(key):
             hint = ", use 'serializer'" if key == "serializers" else ""
             raise ValueError(f"{where}: expected no {key!r} for type 'rawsocket', got {item[key]!r}{hint}")
-    secure, host, port = False, "localhost", 0
+    secure, host = False, "localhost"
+    port: int | str = 0
     if url is not None or item.get("endpoint") is None:
         if not isinstance(url, str):
             raise ValueError(f"{where}: expected 'url' as an rs:// or rss:// URL, or an 'endpoint', got {url!r}")
         try:
-            parse: Callable[[str], Any] = parse_url if url.lower().startswith(("ws:", "wss:")) else parse_rawsocket_url
-            secure, host, port, *_ = parse(url)
+            _, secure, host, port = parse_any_url(url)
         except ValueError as exc:
             raise ValueError(f"{where}: {exc}") from None
     endpoint = _parse_endpoint(where, item.get("endpoint"), secure, host, port)

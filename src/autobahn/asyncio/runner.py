@@ -13,9 +13,9 @@ from autobahn.asyncio.loops import loop_at_hand, signals_call, start_logging
 from autobahn.asyncio.retry import Retry
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.asyncio.supervisor import Supervisor
+from autobahn.asyncio.urls import parse_any_url
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.log import Log
-from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.wamp.session import ClientSession
 from autobahn.wamp.types import ComponentConfig
 from autobahn.websocket.compress import (
@@ -24,7 +24,6 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponseAccept,
 )
 from autobahn.websocket.proxy import parse_proxy
-from autobahn.websocket.util import parse_url
 
 LEAVE_TIMEOUT = 5.0  # seconds for the session to leave when the runner is told to stop
 CONNECT_TIMEOUT = 10.0  # seconds for an attempt of a runner that reconnects
@@ -131,8 +130,7 @@ class ApplicationRunner:
 
     def _description(self) -> TransportDescription:
         """How to get to the router. Raises ValueError for a URL that is none, RuntimeError when ``ssl`` contradicts."""
-        is_rawsocket = self.url.lower().startswith(("rs://", "rss://"))
-        secure, host, port = parse_rawsocket_url(self.url) if is_rawsocket else parse_url(self.url)[:3]
+        is_rawsocket, secure, host, port = parse_any_url(self.url)
         ssl = self._ssl(secure)
         is_unix = host == "unix"
         endpoint = Endpoint(

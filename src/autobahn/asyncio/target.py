@@ -14,13 +14,12 @@ from autobahn.asyncio.dial import Dialer, client_context
 from autobahn.asyncio.factory import IDENT
 from autobahn.asyncio.refused import handshake_failure
 from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE
+from autobahn.asyncio.urls import parse_any_url
 from autobahn.exception import ConnectFailed, ConnectTimeout, InvalidStatus, InvalidURI
-from autobahn.rawsocket.util import parse_url as parse_rawsocket_url
 from autobahn.websocket.cookies import CookieJar
 from autobahn.websocket.options import MAX_MESSAGE_SIZE
 from autobahn.websocket.proxy import Proxy, environment_proxy, parse_proxy
 from autobahn.websocket.types import HeaderValue
-from autobahn.websocket.util import parse_url
 
 T = TypeVar("T")
 FactoryMaker = Callable[["Target"], Callable[[], Any]]
@@ -115,10 +114,8 @@ class Target:
     @classmethod
     def of(cls, url: str, settings: ConnectOptions) -> Target:
         """The target of a URL. Raises `InvalidURI` or `TypeError`."""
-        rawsocket = isinstance(url, str) and url.lower().startswith(("rs:", "rss:"))
-        parse: Callable[[str], Any] = parse_rawsocket_url if rawsocket else parse_url
         try:
-            secure, host, port, *_ = parse(url)
+            rawsocket, secure, host, port = parse_any_url(url)
         except ValueError as exc:
             raise InvalidURI(str(exc)) from None
         headers, name = settings["headers"], settings["server_hostname"]

@@ -30,7 +30,10 @@ def parse_url(url: str) -> tuple[bool, str, int | str]:
         if not path.startswith("/") or "?" in rest or "#" in rest:
             raise ValueError(f"expected rs://unix:/path/of/socket, got {url!r}")
         return is_secure, "unix", path
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"expected an IPv6 address in brackets, like rs://[::1]:8080, got {url!r}") from None
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
         raise ValueError(f"expected a URL of host and port, like rs://localhost:8080, got {url!r}")
     try:

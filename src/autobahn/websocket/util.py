@@ -33,7 +33,10 @@ def parse_url(url: str) -> tuple[bool, str, int | str, str, str, dict[str, list[
         raise ValueError(f"expected a WebSocket URL without fragment (RFC 6455 section 3), got {url!r}")
     if rest.startswith("unix:"):
         return is_secure, "unix", _socket_path(url, rest[5:]), "/", "/", {}
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"expected an IPv6 address in brackets, like ws://[::1]:8080/, got {url!r}") from None
     if "@" in parts.netloc:
         raise ValueError("expected a URL without user name and password, got one with")
     if not parts.hostname or _HOST.fullmatch(parts.hostname) is None:
