@@ -10,10 +10,10 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple
 
 from autobahn.websocket import http
 from autobahn.websocket.errors import HandshakeError
@@ -32,12 +32,22 @@ _STATUS_PAGE = b"""<!DOCTYPE html>
 """
 
 
+@cache
+def _sha1() -> Callable[..., Any]:
+    """The function, looked up once; imported late, for programs that start quickly."""
+    from hashlib import sha1
+
+    return sha1
+
+
+def _accept(key: bytes) -> bytes:
+    digest: bytes = _sha1()(key + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
+
+
 def accept_value(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 4.2.2)."""
-    from hashlib import sha1  # imports in functions: for programs that start quickly
-
-    digest = sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
-    return binascii.b2a_base64(digest, newline=False).decode("ascii")
+    return _accept(key.encode("ascii")).decode("ascii")
 
 
 def flat(headers: Mapping[str, HeaderValue] | None) -> Iterator[tuple[str, str]]:
@@ -57,7 +67,10 @@ def flat(headers: Mapping[str, HeaderValue] | None) -> Iterator[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class ServerRules:
-    """What a server asks of requests. `external_port`: the port that a Host header must name, 0 = any."""
+    """What a server asks of requests. `external_port`: the port that a Host header must name, 0 = any.
+
+    `known`: of `autobahn.websocket.heads`.
+    """
 
     versions: Sequence[int] = (8, 13)
     allowed_origins: Sequence[str] = ("*",)
@@ -65,6 +78,7 @@ class ServerRules:
     external_port: int = 0
     is_secure: bool = False
     web_status: bool = True
+    known: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Upgrade(NamedTuple):
@@ -233,20 +247,25 @@ def accept_response(
     """The 101 answer. Raises `ValueError` (unoffered subprotocol, text that cannot be in a header)."""
     if subprotocol is not None and subprotocol not in upgrade.request.protocols:
         raise ValueError(f"expected one of the offered subprotocols {upgrade.request.protocols}, got {subprotocol!r}")
-    lines = [*headers]
+    fields = [*headers]
+    if fields and subprotocol is not None:
+        fields.append(("Sec-WebSocket-Protocol", subprotocol))
+    return b"%b%bSec-WebSocket-Accept: %b\r\n%b\r\n" % (
+        _start_of_101(server, None if fields else subprotocol),
+        http.build_fields(fields) if fields else b"",
+        _accept(upgrade.key.encode("ascii")),
+        http.build_fields([("Sec-WebSocket-Extensions", ", ".join(extensions))]) if extensions else b"",
+    )
+
+
+@lru_cache(maxsize=64)
+def _start_of_101(server: str | None, subprotocol: str | None) -> bytes:
+    """The lines with which a 101 of a server begins. Built once for each."""
+    lines = [("Server", server)] if server else []
+    lines += [("Upgrade", "WebSocket"), ("Connection", "Upgrade")]
     if subprotocol is not None:
         lines.append(("Sec-WebSocket-Protocol", subprotocol))
-    lines.append(("Sec-WebSocket-Accept", accept_value(upgrade.key)))
-    if extensions:
-        lines.append(("Sec-WebSocket-Extensions", ", ".join(extensions)))
-    return b"%b%b\r\n" % (_start_of_101(server), http.build_fields(lines))
-
-
-@lru_cache(maxsize=16)
-def _start_of_101(server: str | None) -> bytes:
-    """The lines with which every 101 of a server begins."""
-    lines = [("Server", server)] if server else []
-    return http.build_response(101, None, [*lines, ("Upgrade", "WebSocket"), ("Connection", "Upgrade")])[:-2]
+    return http.build_response(101, None, lines)[:-2]
 
 
 def error_response(error: HandshakeError, *, server: str | None, web_status: bool = False) -> bytes:

@@ -18,6 +18,7 @@ from autobahn.websocket.handshake import (
     error_response,
     plain_response,
 )
+from autobahn.websocket.heads import recall, remember
 from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 from autobahn.websocket.options import ClientOptions, ServerOptions
 from autobahn.websocket.proxy import Tunnel
@@ -56,12 +57,26 @@ class ServerConnection(Connection):
         self._peer = peer
         self._on_request = on_request
         self._request: http.Request | None = None
-        self._head: http.HeadReader | None = http.HeadReader(request=True, max_size=options.maxHandshakeSize)
+        self._head: http.HeadReader | None = None
         self._upgrade: Upgrade | None = None
         self.receive = self._receive_request
         sink.set_timeout(options.openHandshakeTimeout, self.open_timeout)
 
     def _receive_request(self, data: bytes) -> None:
+        """The first octets: nearly always a whole head, and often one that was judged before."""
+        options = self.options
+        if self._on_request is None and len(data) <= options.maxHandshakeSize:
+            known = recall(data, self._rules, self._peer, options.maxHandshakeHeaders)
+            if known is not None:
+                self._request, self._upgrade = known
+                self.receive = self._receive_early
+                self.events.connection_handshake(self._upgrade.request)
+                return
+        self._head = http.HeadReader(request=True, max_size=options.maxHandshakeSize)
+        self.receive = self._receive_head
+        self._receive_head(data)
+
+    def _receive_head(self, data: bytes) -> None:
         assert self._head is not None
         try:
             head = self._head.feed(data)
@@ -75,6 +90,8 @@ class ServerConnection(Connection):
         on_request, self._on_request = self._on_request, None
         if on_request is None:
             self.proceed()
+            if self._upgrade is not None:
+                remember(head, self._request, self._upgrade, self._rules)
         else:
             on_request(self._request)
 
