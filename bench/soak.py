@@ -351,7 +351,7 @@ def main():
     parser = argparse.ArgumentParser(description="Many connections with random messages and ends.")
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--rate", type=float, default=1500, help="rounds of messages per second, of all connections")
+    parser.add_argument("--rate", type=float, default=600, help="rounds of messages per second, of all connections")
     parser.add_argument("--deflate", type=float, default=0.3, help="how many of the connections compress")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--uvloop", action="store_true")
