@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
 from typing import Any, ClassVar, Literal
 
 from autobahn.wamp._record import Record, expect_one_of, expect_type, passthru
@@ -278,7 +277,8 @@ class CallOptions(Record):
 
     - ``timeout``: seconds (a float will do), more than 0. It is kept here, where the call then fails with
       ``wamp.error.timeout``, and goes on the wire in milliseconds, so that the router ends the work as well. Each
-      progressive result starts it anew, as at the router (WAMP "Call Timeouts").
+      progressive result starts it anew, as at the router (WAMP "Call Timeouts"). None: the session's
+      ``call_timeout``; ``math.inf``: any time, also when the session has one.
     - ``cancel_mode``: what happens at the callee when the call is cancelled here (its future, its timeout, its loop):
       ``"skip"`` nothing, ``"kill"`` and ``"killnowait"`` the endpoint is interrupted. None leaves it to the router
       (commonly ``killnowait``). Without a router that announced ``call_canceling`` nothing is sent.
@@ -324,7 +324,7 @@ class CallOptions(Record):
         if on_progress is not None and not callable(on_progress):
             raise TypeError(f"expected a callable as on_progress, got {type(on_progress).__name__}")
         expect_type("timeout", timeout, (int, float))
-        if timeout is not None and not (timeout > 0 and isfinite(timeout)):
+        if timeout is not None and not timeout > 0:
             raise ValueError(f"expected timeout in seconds, more than 0, got {timeout}")
         expect_type("transaction_hash", transaction_hash, str)
         expect_type("caller", caller, int)
@@ -362,7 +362,7 @@ class CallOptions(Record):
             "transaction_hash", "caller", "caller_authid", "caller_authrole", "forward_for", "disclose_me",
             "rkey", "runmode",
         )  # fmt: skip
-        if self.timeout is not None:
+        if self.timeout is not None and self.timeout < MAX_ID:
             options["timeout"] = min(max(1, round(self.timeout * 1000)), MAX_ID)
         if self.on_progress is not None:
             options["receive_progress"] = True

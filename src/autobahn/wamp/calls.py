@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from functools import partial
+from math import inf
 from typing import Any
 
 from autobahn.wamp import message
@@ -28,6 +29,7 @@ class CallInfo:
     callbacks: deque[Awaitable[Any]] | None = None  # async on_progress that wait for those before them
     runner: Any = None  # task that awaits them
     final: Callable[[], None] | None = None  # gives the call its result, when they are done
+    timeout: float | None = None  # seconds until the result, or the next progressive one
 
     def __init__(self, procedure: str, options: CallOptions | None) -> None:
         self.procedure = procedure
@@ -80,14 +82,23 @@ class Caller:
         if kwargs:
             options = kwargs.pop("options", None)
         if options is None:
-            wire_options = _NO_OPTIONS
-        elif isinstance(options, CallOptions):
-            wire_options = options.message_attr()
-        else:
+            if self._session.call_timeout is None:
+                return self._call(CallInfo(procedure, None), _NO_OPTIONS, args, kwargs)
+            options = _DEFAULTS
+        elif not isinstance(options, CallOptions):
             raise TypeError(f"expected options of type CallOptions, got {type(options).__name__}")
+        wire_options = options.message_attr()
         if "ppt_scheme" in wire_options:
             self._session._payload.use()
-        return self._call(CallInfo(procedure, options), wire_options, args, kwargs)
+        return self._call(self._limited(CallInfo(procedure, options), wire_options), wire_options, args, kwargs)
+
+    def _limited(self, info: CallInfo, wire_options: dict[str, Any]) -> CallInfo:
+        """The call has the deadline of its options, or else the session's."""
+        timeout: float | None = info.options.timeout if info.options is not None else None
+        if timeout is None and (timeout := self._session.call_timeout) is not None:
+            wire_options.update(CallOptions(timeout=timeout).message_attr())
+        info.timeout = None if timeout == inf else timeout
+        return info
 
     def call_stream(self, procedure: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallStream:
         options = kwargs.pop("options", None) or _DEFAULTS
@@ -101,18 +112,18 @@ class Caller:
         wire_options = {**options.message_attr(), "receive_progress": True}
         if options.ppt is not None:
             self._session._payload.use()
-        return CallStream(runtime, inbox, self._call(info, wire_options, args, kwargs))
+        return CallStream(runtime, inbox, self._call(self._limited(info, wire_options), wire_options, args, kwargs))
 
     def _call(self, info: CallInfo, wire_options: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        session, procedure, options = self._session, info.procedure, info.options
+        session, procedure = self._session, info.procedure
         require_uri(procedure, "exact")
         if args and type(args[-1]) not in _PLAIN and is_stream(args[-1]):
             request = self._open_stream(info, wire_options, args, kwargs)
         else:
             request_id, request = session._open_request(48, info, self._cancel)
             session._send_request(request_id, message.Call(request_id, wire_options, procedure, list(args), kwargs))
-        if options is not None and options.timeout:
-            request.timer = session._runtime.call_later(options.timeout, partial(self._timed_out, request))
+        if info.timeout is not None:
+            request.timer = session._runtime.call_later(info.timeout, partial(self._timed_out, request))
         return request.future
 
     def _cancel(self, request_id: int) -> None:
@@ -149,7 +160,7 @@ class Caller:
         request.fail(exc)
 
     def _timed_out(self, request: Request) -> None:
-        timeout, procedure = request.info.options.timeout, request.info.procedure
+        timeout, procedure = request.info.timeout, request.info.procedure
         text = f"no result of {procedure} within {timeout} s"
         self._give_up(request, ApplicationError(ApplicationError.TIMEOUT, text))
 
@@ -207,7 +218,7 @@ class Caller:
         options = info.options
         if request.timer is not None:  # WAMP "Call Timeouts": each progressive result starts the time anew
             request.timer.cancel()
-            request.timer = self._session._runtime.call_later(options.timeout, partial(self._timed_out, request))
+            request.timer = self._session._runtime.call_later(info.timeout, partial(self._timed_out, request))
         if options is None:
             return
         if (refusal := self._open(msg, info.procedure)) is not None:

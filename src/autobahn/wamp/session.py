@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autobahn.log import Log
@@ -65,6 +67,10 @@ class ClientSession(_Interfaces):
     raw_payload = False
     config: ComponentConfig
     blocking_threads = 8  # of the session's pool for endpoints registered with RegisterOptions(blocking=True)
+    call_timeout: float | None = None
+    """Seconds every call may take whose options say nothing of that; it then fails with ``wamp.error.timeout``."""
+    request_timeout: float | None = None
+    """Seconds the router may take to answer registrations, subscriptions, their ends, and acknowledged publications."""
     log = Log("autobahn.wamp")
 
     def __init__(self, config: ComponentConfig | None = None, *, runtime: Runtime | None = None) -> None:
@@ -575,6 +581,16 @@ class ClientSession(_Interfaces):
             self._require_established()
         return self._requests.open(self._runtime, code, info, on_cancel)
 
+    def _limit(self, request: Request) -> Any:
+        """The future of ``request``, which fails when the router does not answer in ``request_timeout`` seconds.
+
+        The request stays in the book: what its answer brings when it comes after all is given up at once.
+        """
+        seconds = self.request_timeout
+        if seconds is not None and seconds != inf and not request.future.done():
+            request.timer = self._runtime.call_later(seconds, partial(request.fail, unanswered(request, seconds)))
+        return request.future
+
     def _is_established(self) -> bool:
         """Whether messages of the session may be sent: after WELCOME, before GOODBYE."""
         return self._state is State.ESTABLISHED
@@ -592,6 +608,12 @@ class ClientSession(_Interfaces):
         except BaseException:
             self._requests.unsent(request_id)
             raise
+
+
+def unanswered(request: Request, seconds: float) -> ApplicationError:
+    """The router has not answered ``request``."""
+    text = f"the router did not answer {lifecycle.name_of(request.code)} within {seconds:g} s"
+    return ApplicationError(ApplicationError.TIMEOUT, text)
 
 
 def session_details(realm: str | None, welcome: message.Welcome, transport: Any) -> SessionDetails:
