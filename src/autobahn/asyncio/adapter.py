@@ -141,9 +141,9 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The peer does not read, and what waits has reached `sendHighWater`."""
-        sender = self._ws_sender()
-        if sender is not None:
-            sender.limit = -1  # from now on every message is asked about
+        connection = self._ws_connection
+        if connection is not None and connection.state is State.OPEN:
+            connection.writer.limit = -1  # from now on every message is asked about
         if self._ws_outbox.pause():
             self._ws_call(self.onHighWater, "onHighWater")
 
@@ -151,9 +151,9 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         """What waits is down to `sendLowWater`."""
         if not self._ws_outbox.resume():
             return
-        sender = self._ws_sender()
-        if sender is not None:
-            sender.limit = FLUSH_SIZE
+        connection = self._ws_connection
+        if connection is not None and connection.state is State.OPEN:
+            connection.writer.limit = FLUSH_SIZE
         self._ws_call(self.onLowWater, "onLowWater")
 
     # -- what a program may call ---------------------------------------------------------------------------------
@@ -457,11 +457,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def _ws_new_pump(self) -> None:
         """What is received goes from the transport to the frame unit without a Python call of ours between."""
         assert self._ws_connection is not None
-        if (
-            self.transport is None
-            or _receiving(type(self)) != _receiving(WebSocketAdapterProtocol)
-            or not _RECEIVING.isdisjoint(vars(self))
-        ):
+        if self.transport is None or _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
             return  # somebody stands between
         self._ws_pump = pump = new_pump(self._ws_connection, self._ws_buffer, self._ws_outbox.flush)
         if pump is not None:
@@ -488,12 +484,18 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def _ws_resolved_options(self) -> Any:
         """The options of the factory, with attributes of the same name on factory, class and instance above them."""
         factory, names = self.factory, self._ws_option_names
+        if names.isdisjoint(vars(factory)) and names.isdisjoint(vars(self)):
+            for cls in self._ws_user_classes:
+                if not names.isdisjoint(vars(cls)):
+                    break
+            else:
+                return factory.options
         own = [vars(self), *[vars(cls) for cls in self._ws_user_classes]]
-        if names.isdisjoint(vars(factory)) and all(names.isdisjoint(each) for each in own):
-            return factory.options
         changes = {name: vars(factory)[name] for name in vars(factory).keys() & names}
         changes.update({name: getattr(self, name) for each in own for name in each.keys() & names})
         return factory.options.updated(changes)
 
+
+_OUR_RECEIVING = _receiving(WebSocketAdapterProtocol)
 
 IWebSocketChannel.register(WebSocketAdapterProtocol)

@@ -35,11 +35,11 @@ class Deadline:
     def __init__(self, loop: Clock, seconds: float, callback: Callable[[], None]) -> None:
         self._loop = loop
         self._callback = callback
-        self._slice = seconds / SLICES
+        self._slice = length = seconds / SLICES
         self._left = SLICES
         self._stalls = STALLS
-        self._due = loop.time() + self._slice
-        self._timer: Any = loop.call_later(self._slice, self._next)
+        self._due = loop.time() + length
+        self._timer: Any = loop.call_later(length, self._next)
 
     def cancel(self) -> None:
         """It is not called any more."""

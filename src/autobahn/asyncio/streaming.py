@@ -15,12 +15,12 @@ HOOKS = (
     "onMessageEnd",
 )
 _hooks = attrgetter(*HOOKS)
+_NAMES = frozenset(HOOKS)
 
 
 def overrides_stream_hooks(protocol: object, base: type) -> bool:
     """Whether the program put something of its own in place of one of the streaming hooks of `base`."""
-    own = vars(protocol)
-    return _hooks(type(protocol)) != _hooks(base) or any(name in own for name in HOOKS)
+    return _hooks(type(protocol)) != _hooks(base) or not _NAMES.isdisjoint(vars(protocol))
 
 
 class MessageStream:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from itertools import takewhile
 
 _EARLY = 0.001  # seconds by which a loop that counts milliseconds may call too early
-_MANY = 64  # cancelled timers that may wait in a queue, if they are less than half of it
 
 _of_thread = threading.local()
 
@@ -41,59 +40,50 @@ class Timers:
         queue = self._queues.get(delay)
         if queue is None:
             queue = self._queues[delay] = _Queue(self.loop, self._queues, delay)
-        timer = Timer(queue, self.time() + delay, callback)
-        queue.timers.append(timer)
+        timer = Timer()
+        timer._timers = timers = queue.timers
+        timer.callback = callback
+        timer.context = copy_context()
+        timer.due = self.time() + delay
+        timers[timer] = None
         if not queue.is_scheduled:
-            queue.schedule()
+            queue.schedule(timer.due)
         return timer
 
 
 class Timer:
-    """A call that waits; see `Timers.call_later`."""
+    """A call that waits; see `Timers.call_later`, which fills it."""
 
-    __slots__ = ("_queue", "callback", "context", "due")
+    __slots__ = ("_timers", "callback", "context", "due")
 
-    def __init__(self, queue: _Queue, due: float, callback: Callable[[], None]) -> None:
-        self._queue = queue
-        self.due = due
-        self.callback: Callable[[], None] | None = callback
-        self.context: Context | None = copy_context()
+    _timers: dict[Timer, None]
+    callback: Callable[[], None] | None
+    context: Context | None
+    due: float
 
     def cancel(self) -> None:
         """There will be no call."""
         if self.callback is not None:
             self.callback = self.context = None
-            self._queue.cancelled()
+            self._timers.pop(self, None)
 
 
 class _Queue:
     """Timers of one length in the order in which they fall due; leaves `queues` when there are none."""
 
-    __slots__ = ("_cancelled", "_delay", "_loop", "_queues", "is_scheduled", "timers")
+    __slots__ = ("_delay", "_loop", "_queues", "is_scheduled", "timers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, queues: dict[float, _Queue], delay: float) -> None:
         self._loop = loop
         self._queues = queues
         self._delay = delay
-        self._cancelled = 0
-        self.timers: deque[Timer] = deque()
+        self.timers: dict[Timer, None] = {}  # a set in order
         self.is_scheduled = False
 
-    def schedule(self) -> None:
+    def schedule(self, due: float) -> None:
         """The loop calls when the first timer falls due."""
         self.is_scheduled = True
-        self._loop.call_at(self.timers[0].due, self._run)
-
-    def cancelled(self) -> None:
-        """One more of the timers is cancelled."""
-        self._cancelled += 1
-        timers = self.timers
-        while timers and timers[0].callback is None:
-            timers.popleft()
-            self._cancelled -= 1
-        if self._cancelled > _MANY and self._cancelled * 2 > len(self.timers):
-            self.timers = deque(timer for timer in self.timers if timer.callback is not None)
-            self._cancelled = 0
+        self._loop.call_at(due, self._run)
 
     def _run(self) -> None:
         self.is_scheduled = False
@@ -103,15 +93,15 @@ class _Queue:
             if not self.timers:
                 del self._queues[self._delay]
             elif not self.is_scheduled:
-                self.schedule()
+                self.schedule(next(iter(self.timers)).due)
 
     def _run_due(self, now: float) -> None:
-        while self.timers and (self.timers[0].callback is None or self.timers[0].due <= now):
-            timer = self.timers.popleft()
-            callback, context, timer.callback, timer.context = timer.callback, timer.context, None, None
+        # Gathered first: those that come meanwhile are not due, and a dict gets slow when it is emptied from its front.
+        for timer in list(takewhile(lambda timer: timer.due <= now, self.timers)):
+            callback, context = timer.callback, timer.context
             if callback is None or context is None:
-                self._cancelled -= 1
-                continue
+                continue  # cancelled by one of those before it
+            timer.cancel()
             try:
                 context.run(callback)
             except Exception as exc:

@@ -61,6 +61,7 @@ class Outbox:
         "_closed",
         "_drainers",
         "_flush_scheduled",
+        "_is_going",
         "_left",
         "_loop",
         "_taken",
@@ -76,7 +77,7 @@ class Outbox:
         self._transport = transport
         self._timer: Deadline | None = None
         self._flush_scheduled = False
-        self._closed = False
+        self._closed = self._is_going = False
         self._backlog: deque[bytes] | None = None  # made when needed: it takes more memory than the rest
         self._backlog_size = 0
         self._taken = 0  # octets out of the buffer so far
@@ -122,7 +123,10 @@ class Outbox:
         """Flushes, then closes the transport once it has written everything."""
         self._flush_all()
         self._closed = True
-        self._transport.close()
+        transport = self._transport
+        # Then the transport is gone in the next turn of the loop, and needs no timer of ours.
+        self._is_going = not transport.get_write_buffer_size() and transport.get_extra_info("ssl_object") is None
+        transport.close()
 
     def half_close(self) -> None:
         """Flushes and sends FIN, and reading goes on; closes when the transport (TLS) cannot do that."""
@@ -225,7 +229,7 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if seconds and callback is not None:
+        if seconds and callback is not None and not self._is_going:
             self._timer = Deadline(timers_of(self._loop), seconds, callback)
 
 

@@ -19,7 +19,7 @@ from autobahn.websocket.compress_base import Deflating, Inflating, PerMessageCom
 from autobahn.websocket.errors import FrameError, HandshakeError
 from autobahn.websocket.frames import CLOSE, Reader, Writer
 from autobahn.websocket.options import ClientOptions, ServerOptions
-from autobahn.websocket.sending import Sender, Sent
+from autobahn.websocket.sending import FLUSH_SIZE, Sender, Sent, plain_size
 
 DRAIN_TIMEOUT = 10.0
 """Seconds for the last octets to leave after an orderly close; then the TCP connection is aborted."""
@@ -126,6 +126,7 @@ class Connection:
     __slots__ = (
         "_masked",
         "_max_message",
+        "_sender",
         "closed_by_me",
         "deflater",
         "dropped_by_me",
@@ -143,7 +144,6 @@ class Connection:
         "remote_close_code",
         "remote_close_reason",
         "send_message",
-        "sender",
         "sink",
         "state",
         "subprotocol",
@@ -167,7 +167,7 @@ class Connection:
         self.receive: Callable[[Any], None] = _ignore
         self.send_message: Callable[..., None] = _not_open
         self.reader: Reader | None = None
-        self.sender: Sender | None = None
+        self._sender: Sender | None = None
         self.pmce: PerMessageCompress | None = None
         self.inflater: Inflating | None = None
         self.deflater: Deflating | None = None
@@ -192,7 +192,7 @@ class Connection:
 
     def _open(self, pmce: PerMessageCompress | None, *, masked: bool | None) -> None:
         """State is OPEN: frames are read and may be sent."""
-        options, events = self.options, self.events
+        options = self.options
         max_message = options.maxMessagePayloadSize
         if pmce is not None and pmce.max_message_size:
             max_message = min(max_message or pmce.max_message_size, pmce.max_message_size)
@@ -203,13 +203,8 @@ class Connection:
         self._masked = masked
         self._max_message = max_message
         self.reader = self._new_reader()
-        self.sender = Sender(
-            self.writer,
-            max_message=options.maxMessagePayloadSize,
-            fragment_size=options.autoFragmentSize,
-            deflater=self.deflater,
-            room=events.connection_room,
-        )
+        self.writer.limit = FLUSH_SIZE
+        self.writer.plain = plain_size(options, self.deflater)
         self.state = State.OPEN
         self.receive = self.reader.feed
         self.writer.long_way = self._send_long
@@ -227,8 +222,16 @@ class Connection:
             raise AssertionError(f"expected payload of type bytes, got {type(payload).__name__}")
         if isBinary is not True and isBinary is not False:
             raise AssertionError(f"expected isBinary of type bool, got {type(isBinary).__name__}")
-        assert self.sender is not None
-        self.sender.message(payload, isBinary, fragmentSize, not doNotCompress)
+        sender = self.sender
+        assert sender is not None
+        sender.message(payload, isBinary, fragmentSize, not doNotCompress)
+
+    @property
+    def sender(self) -> Sender | None:
+        """What sends that is no plain message; `None` unless the connection is open."""
+        if self._sender is None and self.state is State.OPEN and self.reader is not None:
+            self._sender = Sender(self.writer, self.options, self.deflater, self.events.connection_room)
+        return self._sender
 
     def _new_reader(self) -> Reader:
         options, events = self.options, self.events
@@ -371,13 +374,13 @@ class Connection:
         self.state = State.CLOSING
         self.send_message = self.writer.long_way = _not_open
         self.writer.plain = -1
-        self.sender = None
+        self._sender = None
 
     def _stop_reading(self) -> None:
         self.receive = _ignore
         self.send_message = self.writer.long_way = _not_open
         self.writer.plain = -1
-        self.sender = None
+        self._sender = None
         if self.reader is not None:
             self.reader.stop()
             self.reader = None

@@ -10,6 +10,7 @@ from typing import Protocol
 from autobahn.exception import PayloadExceededError
 from autobahn.websocket._frames_py import mask as xor
 from autobahn.websocket.frames import BINARY, CONTINUATION, PING, PONG, TEXT, Writer
+from autobahn.websocket.options import Options
 
 
 class Deflating(Protocol):
@@ -56,13 +57,17 @@ def special_frame(
     return head + (payload if mask is None else mask + xor(payload, mask))
 
 
-class Sender:
-    """Sends messages through a `Writer`, compressed when there is a `deflater`.
+def plain_size(options: Options, deflater: Deflating | None) -> int:
+    """Octets of a message that its writer sends at once, because there is nothing else to do about it; -1: none."""
+    return -1 if deflater is not None or options.autoFragmentSize else options.maxMessagePayloadSize or 1 << 62
 
-    `max_message`: octets a message may have before compression (the receiver counts the same), 0 = any.
-    `fragment_size`: messages leave in frames of at most so many octets, 0 = in one frame. `room`: asked with what is to
-    be sent and its size whenever the writer holds more than `limit` octets (assignable); it returns whether to send it,
-    or raises.
+
+class Sender:
+    """Sends messages through the `writer` of an open connection, compressed when there is a `deflater`.
+
+    Of its options count `maxMessagePayloadSize` (before compression: the receiver counts the same) and
+    `autoFragmentSize`. `room`: asked with what is to be sent and its size whenever the writer holds more than its
+    `limit` of octets; it returns whether to send it, or raises.
     """
 
     __slots__ = (
@@ -78,23 +83,12 @@ class Sender:
         "_writer",
     )
 
-    def __init__(
-        self,
-        writer: Writer,
-        *,
-        max_message: int = 0,
-        fragment_size: int = 0,
-        deflater: Deflating | None = None,
-        room: Room | None = None,
-    ) -> None:
+    def __init__(self, writer: Writer, options: Options, deflater: Deflating | None, room: Room) -> None:
         self._writer = writer
         self._room = room
-        writer.limit = FLUSH_SIZE if room is not None else 1 << 62
-        # Messages that need nothing of what follows are sent by the writer at once.
-        self._plain = -1 if deflater is not None or fragment_size else max_message or 1 << 62
-        writer.plain = self._plain
-        self._max_message = max_message
-        self._fragment_size = fragment_size
+        self._plain = plain_size(options, deflater)
+        self._max_message = options.maxMessagePayloadSize
+        self._fragment_size = options.autoFragmentSize
         self._deflater = deflater
         # The message in pieces: opcode of its next frame (-1: there is none), octets sent of it so far,
         # octets missing in its present frame (-1: there is none).
@@ -102,15 +96,6 @@ class Sender:
         self._rsv1 = False
         self._sent = 0
         self._piece = -1
-
-    @property
-    def limit(self) -> int:
-        """Octets in the writer beyond which room is asked for."""
-        return self._writer.limit
-
-    @limit.setter
-    def limit(self, octets: int) -> None:
-        self._writer.limit = octets
 
     def message(
         self, payload: bytes, is_binary: bool = False, fragment_size: int | None = None, compress: bool = True
@@ -126,7 +111,7 @@ class Sender:
             fragment_size = self._fragment_size
         elif fragment_size < 1 and size:
             raise ValueError(f"expected fragmentSize of 1 or more octets, got {fragment_size}")
-        if self._writer.size > self._writer.limit and not self._has_room(Sent.MESSAGE, size):
+        if self._writer.size > self._writer.limit and not self._room(Sent.MESSAGE, size):
             return
         if deflater is not None:
             payload = deflater.compress(payload) + deflater.end_message()
@@ -143,12 +128,9 @@ class Sender:
             frame(CONTINUATION, payload[start : start + fragment_size], False)
         frame(CONTINUATION, payload[last:], True)
 
-    def _has_room(self, what: Sent, size: int) -> bool:
-        return self._room is None or self._room(what, size)
-
     def encoded(self, frame: bytes) -> None:
         """Sends a whole message that is a frame already."""
-        if self._writer.size <= self._writer.limit or self._has_room(Sent.MESSAGE, len(frame)):
+        if self._writer.size <= self._writer.limit or self._room(Sent.MESSAGE, len(frame)):
             self._writer.raw(frame)
 
     @property
@@ -209,7 +191,7 @@ class Sender:
     def _control(self, opcode: int, payload: bytes) -> None:
         if len(payload) > 125:
             raise ValueError(f"expected at most 125 octets in a ping or pong, got {len(payload)}")
-        if self._writer.size <= self._writer.limit or self._has_room(Sent.CONTROL, len(payload)):
+        if self._writer.size <= self._writer.limit or self._room(Sent.CONTROL, len(payload)):
             self._writer.frame(opcode, payload)
 
     def _check_between_frames(self, call: str) -> None:
@@ -224,7 +206,7 @@ class Sender:
             self._sent -= len(payload)
             raise PayloadExceededError(f"expected a message of at most {self._max_message} octets, got more")
         if self._writer.size > self._writer.limit:
-            self._has_room(Sent.PIECE, len(payload))
+            self._room(Sent.PIECE, len(payload))
         if self._rsv1:
             assert self._deflater is not None
             payload = self._deflater.compress(payload)
