@@ -247,7 +247,7 @@ def test_what_cannot_be_reached_leaves_no_thread(url):
         ({"timeout": 3}, "realm with timeout"),
         ({"realm": "r", "workers": 0}, "workers as an int"),
         ({"realm": "r", "nonsense": 1}, "expected options"),
-        ({"url": "nonsense", "realm": "r"}, "expected a URL"),
+        ({"url": "nonsense", "realm": "r"}, "expected a ws://, wss://, rs:// or rss:// URL"),
     ],
 )
 def test_wrong_arguments(kwargs, text):

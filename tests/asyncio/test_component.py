@@ -302,6 +302,8 @@ async def test_session_factory_and_application_session():
         ),
         ({"realm": 5}, "expected realm as str, got int"),
         ({"realm": None}, "expected realm as str, got NoneType"),
+        ({"call_timeout": 0}, "expected call_timeout in seconds, more than 0, got 0"),
+        ({"request_timeout": -1}, "expected request_timeout in seconds, more than 0, got -1"),
         ({"session_factory": 5}, "expected session_factory as a callable or None, got int"),
         ({"authentication": "ticket"}, "expected authentication as a dict of methods, got str"),
         ({"authentication": {"wampcra": {"authid": "joe", "secret": "x", "salt": 1}}}, 'authextra.*got "salt"'),

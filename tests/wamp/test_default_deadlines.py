@@ -82,7 +82,7 @@ async def test_streams_have_the_deadline_too_and_each_value_starts_it_anew():
         await asyncio.wait([stream._future], timeout=0.05)
         transport.play(m.Result(1, {"progress": True}, [number]))
     got = []
-    with pytest.raises(ApplicationError, match="no result of com.slow"):
+    with pytest.raises(ApplicationError, match=r"no result of com\.slow"):
         async for chunk in stream:
             got.append(chunk)
     assert got == [0, 1, 2] and loop.time() - started > 0.2

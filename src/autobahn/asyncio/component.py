@@ -16,6 +16,7 @@ from autobahn.asyncio.supervisor import Supervisor
 from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
 from autobahn.wamp.declared import prepared
+from autobahn.wamp._record import expect_seconds
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, require_uri
 from autobahn.websocket.cookies import cookie_jar
@@ -38,6 +39,9 @@ class Component:
     options, before the ``on_join`` handlers and ``main`` run. A procedure that is taken is asked for again for a
     minute, as it may be a lost session of our own that has it; a declaration that is refused fails the attempt.
 
+    ``call_timeout``, ``request_timeout``: seconds, of each session (`Session.call_timeout`): how long a call may take
+    that says nothing of that, and the router to answer a registration, a subscription, an acknowledged publication.
+
     All arguments are checked here: ValueError names the key and what is expected. A connection that is silent is
     noticed by pings every 20 seconds, unless the transport's options say otherwise.
     """
@@ -49,7 +53,7 @@ class Component:
     close_timeout = 5.0
     """Seconds for GOODBYE, the closing handshake and the last callbacks; then the connection is cut off."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the documented ones, and two of ours
         self,
         main: Callable[..., Any] | None = None,
         transports: Any = None,
@@ -59,12 +63,19 @@ class Component:
         authentication: dict[str, Any] | None = None,
         session_factory: Callable[..., Any] | None = None,
         is_fatal: Callable[[BaseException], bool] | None = None,
+        *,
+        call_timeout: float | None = None,
+        request_timeout: float | None = None,
     ) -> None:
         for name, value in (("main", main), ("is_fatal", is_fatal), ("session_factory", session_factory)):
             if value is not None and not callable(value):
                 raise ValueError(f"expected {name} as a callable or None, got {type(value).__name__}")
         if not isinstance(realm, str):
             raise ValueError(f"expected realm as str, got {type(realm).__name__}")
+        expect_seconds("call_timeout", call_timeout)
+        expect_seconds("request_timeout", request_timeout)
+        self._call_timeout = call_timeout
+        self._request_timeout = request_timeout
         if authentication is not None and not isinstance(authentication, Mapping):
             raise ValueError(f"expected authentication as a dict of methods, got {type(authentication).__name__}")
         self._main = main
@@ -222,6 +233,10 @@ class Component:
         """A session for the next attempt."""
         session = self.session_factory(self._config)
         session._runtime = runtime
+        if self._call_timeout is not None:
+            session.call_timeout = self._call_timeout
+        if self._request_timeout is not None:
+            session.request_timeout = self._request_timeout
         for authenticator in self._make_authenticators():
             session.add_authenticator(authenticator)
         return session

@@ -10,7 +10,7 @@ but what was registered and subscribed is gone with the old one; a `Component` d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack, overload
 
 from autobahn.asyncio.factory import WebSocketClientFactory
@@ -22,6 +22,7 @@ from autobahn.asyncio.target import DEFAULTS, OF_WEBSOCKET, ConnectOptions, Open
 from autobahn.asyncio.wamp import Session
 from autobahn.asyncio.wampws import WampWebSocketClientFactory
 from autobahn.exception import ConnectionClosed
+from autobahn.wamp._record import expect_seconds
 from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.serializer import create_transport_serializer
 from autobahn.wamp.types import ComponentConfig
@@ -47,6 +48,8 @@ def connect(
     auth: Any = None,
     serializers: Iterable[Any] | None = None,
     extra: Any = None,
+    call_timeout: float | None = None,
+    request_timeout: float | None = None,
     **options: Unpack[ConnectOptions],
 ) -> Reconnecting[Session]: ...
 def connect(
@@ -56,6 +59,8 @@ def connect(
     auth: Any = None,
     serializers: Iterable[Any] | None = None,
     extra: Any = None,
+    call_timeout: float | None = None,
+    request_timeout: float | None = None,
     **options: Unpack[ConnectOptions],
 ) -> Any:
     """Connects to a `ws://` or `wss://` URL (or `ws://unix:/path`); await it, or use it as `async with`:
@@ -74,7 +79,8 @@ def connect(
     `auth`: a dict of settings for every method, `{"ticket": {"authid": "joe", "ticket": "secret"}}`, as for
     `Component`, or authenticators. `serializers`: ids like "cbor" or "json.batched", or serializers, by preference;
     default all (RawSocket takes one, by default CBOR). `extra`: for the session's `config`. All other options: see
-    `ConnectOptions`.
+    `ConnectOptions`. `call_timeout`: seconds a call may take that says nothing of that, `request_timeout`: seconds the
+    router may take to answer a registration, a subscription, or an acknowledged publication; default: any time.
 
     `async for session in connect(...)` connects again whenever the body of the loop has ended, until `break`; attempts
     that fail are repeated after a growing time with jitter. What will not get better is raised: an answer of the
@@ -91,20 +97,31 @@ def connect(
     if target.rawsocket and (unfit := sorted(options.keys() & OF_WEBSOCKET)):
         raise TypeError(f"expected options that RawSocket has, got {unfit[0]!r}")
     if realm is None:
-        if auth is not None or serializers is not None or extra is not None:
-            raise TypeError("expected realm with auth, serializers or extra, got none")
+        if any(given is not None for given in (auth, serializers, extra, call_timeout, request_timeout)):
+            names = "auth, serializers, extra, call_timeout or request_timeout"
+            raise TypeError(f"expected realm with {names}, got none")
         if target.rawsocket:
             raise TypeError("expected realm with a RawSocket URL, got none")
     _protocol_options(settings)
     target.dialer(settings)  # what is wrong shows up here and not at the first attempt
     if realm is None:
         return _websocket(target, settings)
+    expect_seconds("call_timeout", call_timeout)
+    expect_seconds("request_timeout", request_timeout)
     chosen = None if serializers is None else _serializers(serializers, target.rawsocket)
     authenticators = Authenticators(auth)
     jar = cookie_jar(authenticators.make())  # what is wrong with them shows up here as well
     if not target.rawsocket and settings["cookies"] is None:
         settings["cookies"] = jar
-    return _session(target, settings, ComponentConfig(realm=realm, extra=extra), authenticators, chosen)
+
+    def make() -> Session:
+        session = Session(ComponentConfig(realm=realm, extra=extra))
+        session.call_timeout, session.request_timeout = call_timeout, request_timeout
+        for authenticator in authenticators.make():
+            session.add_authenticator(authenticator)
+        return session
+
+    return _session(target, settings, make, chosen)
 
 
 # -- WebSocket ---------------------------------------------------------------------------------------------------
@@ -174,16 +191,14 @@ def _accept_deflate(response: Any) -> PerMessageDeflateResponseAccept | None:
 
 
 def _session(
-    target: Target, settings: ConnectOptions, config: ComponentConfig, authenticators: Authenticators, serializers: Any
+    target: Target, settings: ConnectOptions, new_session: Callable[[], Session], serializers: Any
 ) -> Reconnecting[Session]:
     last: dict[str, Any] = {}  # the protocol of the session opened last, and how that session has ended
 
     async def open_session() -> Session:
         last.clear()
-        session = Session(config)
+        session = new_session()
         session.on("leave", lambda _, details: last.update(failure=details.exception()))
-        for authenticator in authenticators.make():
-            session.add_authenticator(authenticator)
         joining = Joining(session)
 
         def make(target: Target) -> Any:

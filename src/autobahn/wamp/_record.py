@@ -37,6 +37,13 @@ def expect_type(name: str, value: Any, kinds: type | tuple[type, ...]) -> None:
         raise TypeError(f"expected {name} of type {names}, got {type(value).__name__}")
 
 
+def expect_seconds(name: str, value: Any) -> None:
+    """``value`` is None or a time, more than 0; raises ``TypeError`` or ``ValueError`` otherwise."""
+    expect_type(name, value, (int, float))
+    if value is not None and not value > 0:
+        raise ValueError(f"expected {name} in seconds, more than 0, got {value}")
+
+
 PPT_SERIALIZERS = ("native", "json", "msgpack", "cbor", "ubjson")
 
 

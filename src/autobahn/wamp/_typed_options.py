@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from autobahn.wamp._record import Record, expect_one_of, expect_type, passthru
+from autobahn.wamp._record import Record, expect_one_of, expect_seconds, expect_type, passthru
 from autobahn.wamp.message import MAX_ID
 
 _Many = list[Any] | tuple[Any, ...]
@@ -323,9 +323,7 @@ class CallOptions(Record):
     ) -> None:
         if on_progress is not None and not callable(on_progress):
             raise TypeError(f"expected a callable as on_progress, got {type(on_progress).__name__}")
-        expect_type("timeout", timeout, (int, float))
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"expected timeout in seconds, more than 0, got {timeout}")
+        expect_seconds("timeout", timeout)
         expect_type("transaction_hash", transaction_hash, str)
         expect_type("caller", caller, int)
         expect_type("caller_authid", caller_authid, str)
