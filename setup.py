@@ -12,13 +12,17 @@ else:
     except ImportError:
         extensions = []
     else:
-        parts = {"websocket": ["websocket/_octets", "websocket/_writer", "websocket/_pump"], "rawsocket": []}
+        parts = {
+            "websocket._frames": ["_gather", "websocket/_octets", "websocket/_writer", "websocket/_pump"],
+            "rawsocket._frames": ["_gather", "_lane"],
+            "router._lane": ["_lane", "websocket/_octets", "router/_formats"],
+        }
         extensions = cythonize(
             [
                 Extension(
-                    f"autobahn.{name}._frames",
-                    [f"src/autobahn/{name}/_frames.pyx"],
-                    depends=[f"src/autobahn/{part}.pxi" for part in ("_gather", *included)],
+                    f"autobahn.{name}",
+                    [f"src/autobahn/{name.replace('.', '/')}.pyx"],
+                    depends=[f"src/autobahn/{part}.pxi" for part in included],
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
                 for name, included in parts.items()

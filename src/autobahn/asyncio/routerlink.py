@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.asyncio.link import Channel, WampLink, log
 from autobahn.exception import Disconnected
 from autobahn.log import printable
+from autobahn.router.lane import new_lane
 from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
 from autobahn.wamp.message import Error, Message
 
@@ -17,12 +19,24 @@ class RouterLink(WampLink):
     `limit`: what a RawSocket peer announced, or what a WebSocket connection sends at most (`maxMessagePayloadSize`).
     """
 
-    __slots__ = ("_carry", "_limit")
+    __slots__ = ("_carry", "_limit", "lane")
 
     def __init__(self, channel: Channel, session: Any, serializer: Any, limit: int) -> None:
         super().__init__(channel, session, serializer)
         self._limit = limit
         self._carry = self.codec.carry if self._frame is None else None
+        self.lane = None  # a `Lane`: the short way of calls, if there is one
+        if self._parts is None and hasattr(session, "lane"):
+            self.lane = new_lane(session, super().receiver(), self._failed, self._send, self.codec, limit)
+
+    def receiver(self) -> Callable[..., None]:
+        return super().receiver() if self.lane is None else self.lane.receive
+
+    def closed(self, was_clean: bool) -> None:
+        super().closed(was_clean)
+        if self.lane is not None:
+            self.lane.stop()
+            self.lane = None
 
     def send(self, msg: Message) -> None:
         data = self._encode(msg)

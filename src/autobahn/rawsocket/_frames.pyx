@@ -10,6 +10,7 @@ from functools import partial
 from autobahn.rawsocket.errors import FrameError
 
 include "../_gather.pxi"
+include "../_lane.pxi"
 
 
 cdef enum:
@@ -19,6 +20,13 @@ cdef enum:
     TYPE_PONG = 2
 
 cdef tuple _NAMES = ("message", "ping", "pong")
+
+
+cdef void _put_head(octet *target, int kind, Py_ssize_t length) noexcept:
+    target[0] = <octet>kind
+    target[1] = <octet>(length >> 16)
+    target[2] = <octet>(length >> 8 & 0xFF)
+    target[3] = <octet>(length & 0xFF)
 
 
 cdef bytes _octets(data):
@@ -46,6 +54,11 @@ cdef class Writer(Gatherer):
     def limit(self, Py_ssize_t limit):
         self._limit = min(limit, LONGEST - 1)
 
+    @property
+    def c_append(self):
+        """`message` for other compiled units (`_lane.pxi`)."""
+        return _APPEND
+
     def frame(self, int kind, payload):
         """Append one frame. The caller answers for its length."""
         self._frame(kind, _octets(payload))
@@ -68,20 +81,43 @@ cdef class Writer(Gatherer):
         if not self._filled and not self.corked:
             self._wake()
         target = self._room(4 + size)
-        target[0] = <octet>kind
-        target[1] = <octet>(length >> 16)
-        target[2] = <octet>(length >> 8 & 0xFF)
-        target[3] = <octet>(length & 0xFF)
+        _put_head(target, kind, length)
         memcpy(target + 4, PyBytes_AS_STRING(payload), size)
         self._filled += 4 + size
         return 0
 
 
+cdef int _append_spans(PyObject *writer, const ab_span *spans, int count) except -1:
+    """Append a message if it takes the usual way; whether it did."""
+    cdef Writer self = <Writer>writer
+    cdef Py_ssize_t size = 0
+    cdef octet *target
+    cdef int i
+    for i in range(count):
+        size += spans[i].size
+    if size > self._limit:
+        return 0
+    if not self._filled and not self.corked:
+        self._wake()
+    target = self._room(4 + size)
+    _put_head(target, TYPE_MESSAGE, size)
+    target += 4
+    for i in range(count):
+        memcpy(target, spans[i].data, spans[i].size)
+        target += spans[i].size
+    self._filled += 4 + size
+    return 1
+
+
+_APPEND = PyCapsule_New(<void *>_append_spans, "autobahn.append", NULL)
+
+
 cdef class Reader:
     """Calls back once per complete frame, in place (`_frames_py.Reader`)."""
 
-    cdef public object on_message  # may be replaced at any time
-    cdef object _on_ping, _on_pong
+    cdef object _on_message, _on_ping, _on_pong
+    cdef object _lane  # whose method `_on_message` is, if that has a short way
+    cdef ab_take _take_message  # the short way: octets where they are
     cdef PyObject *_buffer  # the payload being gathered: bytes only we refer to, or NULL
     cdef Py_ssize_t _filled
     cdef octet _head[4]
@@ -104,6 +140,23 @@ cdef class Reader:
         self._on_ping = on_ping
         self._on_pong = on_pong
         self._set_limit(limit)
+
+    @property
+    def on_message(self):
+        """What messages go to; may be replaced at any time."""
+        return self._on_message
+
+    @on_message.setter
+    def on_message(self, on_message):
+        cdef object lane = getattr(on_message, "__self__", None)
+        cdef object capsule = getattr(lane, "c_take", None)
+        self._on_message = on_message
+        if PyCapsule_IsValid(capsule, "autobahn.take") and on_message == lane.receive:
+            self._lane = lane
+            self._take_message = <ab_take>PyCapsule_GetPointer(capsule, "autobahn.take")
+        else:
+            self._lane = None
+            self._take_message = NULL
 
     @property
     def limit(self):
@@ -162,6 +215,7 @@ cdef class Reader:
         cdef Py_ssize_t at = 0, begin
         cdef long long length
         cdef int kind
+        cdef object lane
         if self._kind >= 0 or self._head_filled:
             at = self._resume(data, end)
         while self._plain >= 0:  # a callback may have changed the limit, or stopped us
@@ -181,6 +235,10 @@ cdef class Reader:
                 self._keep(data + begin, end - begin)
                 return 0
             at = begin + <Py_ssize_t>length
+            if kind == TYPE_MESSAGE and self._take_message != NULL:
+                lane = self._lane  # may be replaced meanwhile
+                self._take_message(<PyObject *>lane, data + begin, at - begin)
+                continue
             self._call(kind, PyBytes_FromStringAndSize(<const char *>data + begin, at - begin))
         return 0
 
@@ -269,7 +327,7 @@ cdef class Reader:
 
     cdef int _call(self, int kind, payload) except -1:
         if kind == TYPE_MESSAGE:
-            self.on_message(payload)
+            self._on_message(payload)
         elif kind == TYPE_PING:
             self._on_ping(payload)
         else:

@@ -60,6 +60,7 @@ class Dealer:
             64: self.registrar.register,
             66: self.registrar.unregister,
             70: self.yielded,
+            0: (self.call, self.registrations.exact, self.yielded),  # of what a `lane` is the short way, if it serves
         }
 
     def features(self) -> dict[str, bool]:

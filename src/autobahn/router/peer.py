@@ -39,7 +39,7 @@ class Peer:
 
     __slots__ = (
         "authextra", "authid", "authmethod", "authprovider", "authrole", "backlog", "calls", "carry", "codec",
-        "ended_streams", "features", "id", "invocations", "last_invocation", "last_request", "registrations",
+        "ended_streams", "features", "id", "invocations", "lane", "last_invocation", "last_request", "registrations",
         "send", "send_encoded", "subscriptions",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class Peer:
         # Sends the elements of a message, all judged, with payload from a link with the same codec; False: it cannot,
         # `send` the message.
         self.carry: Callable[[tuple[Any, ...]], bool] = carries_nothing
+        self.lane: Any = None  # the compiled `lane` of its link, if there is one
         self.backlog: Any = None  # a `backlog.Backlog` while the client reads too slowly
         self.subscriptions: dict[int, Subscription] = {}  # by subscription id
         self.registrations: dict[int, Registration] = {}  # by registration id

@@ -132,6 +132,7 @@ class RouterSession(Peer):
         if self.codec is not None:
             self.send_encoded = transport.send_encoded
             self.carry = getattr(transport, "carry", carries_nothing)
+            self.lane = getattr(transport, "lane", None)
         self._router.links.add(self)
         self._start_timer(self._router.hello_timeout, self._hello_overdue)
 
@@ -205,6 +206,7 @@ class RouterSession(Peer):
         self._transport = None
         self.send = self.send_encoded = unattached
         self.carry = carries_nothing
+        self.lane = None
         self._router.link_gone(self)
 
     # ---- ending a session ------------------------------------------------------------------------------
