@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from autobahn.websocket import _frames_py
+from autobahn.websocket import _masking
 from frames_world import frame, trace, xor
 
 SIZES = [0, 1, 3, 4, 125, 1023, 1024, 1025, 4097, 16385, 70001]
@@ -16,13 +16,13 @@ KEYS = [b"\x00\x00\x00\x00", b"\x01\x00\x00\x02", b"\xff\xfe\xfd\xfc"]
 @pytest.fixture
 def fresh():
     """The choice of who masks is made anew, and again afterwards."""
-    _frames_py._speedups.cache_clear()
+    _masking.speedups.cache_clear()
     yield
-    _frames_py._speedups.cache_clear()
+    _masking.speedups.cache_clear()
 
 
 def without(monkeypatch):
-    monkeypatch.setattr(_frames_py.importlib, "import_module", _no_module)
+    monkeypatch.setattr(_masking.importlib, "import_module", _no_module)
 
 
 def _no_module(name):
@@ -34,8 +34,8 @@ def test_mask_is_what_the_definition_says(fresh, monkeypatch, key):
     without(monkeypatch)
     for size in SIZES:
         data = os.urandom(size)
-        assert _frames_py.mask(data, key) == xor(data, key)
-        assert _frames_py.mask(memoryview(data), key) == xor(data, key)
+        assert _masking.mask(data, key) == xor(data, key)
+        assert _masking.mask(memoryview(data), key) == xor(data, key)
 
 
 def test_large_payloads_are_masked_by_the_websockets_package_when_it_is_there(fresh, monkeypatch):
@@ -46,9 +46,9 @@ def test_large_payloads_are_masked_by_the_websockets_package_when_it_is_there(fr
         return xor(data, key)
 
     module = types.SimpleNamespace(apply_mask=apply_mask)
-    monkeypatch.setattr(_frames_py.importlib, "import_module", {"websockets.speedups": module}.__getitem__)
+    monkeypatch.setattr(_masking.importlib, "import_module", {"websockets.speedups": module}.__getitem__)
     data = os.urandom(5000)
-    assert _frames_py.mask(data, KEYS[2]) == xor(data, KEYS[2])
+    assert _masking.mask(data, KEYS[2]) == xor(data, KEYS[2])
     assert asked[-1] == 5000
 
 
@@ -61,9 +61,9 @@ def test_large_payloads_are_masked_by_the_websockets_package_when_it_is_there(fr
     ],
 )
 def test_a_package_that_does_something_else_is_not_used(fresh, monkeypatch, module):
-    monkeypatch.setattr(_frames_py.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(_masking.importlib, "import_module", lambda name: module)
     data = os.urandom(5000)
-    assert _frames_py.mask(data, KEYS[2]) == xor(data, KEYS[2])
+    assert _masking.mask(data, KEYS[2]) == xor(data, KEYS[2])
 
 
 @pytest.mark.parametrize("key", [None, *KEYS])

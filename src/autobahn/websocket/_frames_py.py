@@ -1,27 +1,20 @@
 """Python twin of the compiled frame unit: same events and errors for the same bytes under any split."""
 
-import contextlib
-import importlib
-import os
 from codecs import utf_8_decode
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NoReturn, Protocol
 
+from autobahn.websocket._masking import LANES, Octets, mask_lanes, mask_number, speedups
+from autobahn.websocket._writer_py import Writer
 from autobahn.websocket.errors import FrameError
 
-_Buffer = bytes | bytearray | memoryview
+__all__ = ["Reader", "Writer"]
 
 _INFLATE_STEP = 16384  # octets inflated at a time: what a bomb can allocate beyond the limit
 _SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object each
-_LANES = 1024  # octets from which on masking lane by lane is faster
-_SLICE = 65536
-_LARGE = 131072  # octets that are not copied into one piece only to save a system call
-_KEY_BATCH = 1024
-_KEY_REPEATS = 32  # enough for the longest control or small frame
-
-# Heads of unfragmented small frames: first octet -> length -> the two octets.
-_HEADS = {b0: tuple(bytes((b0, size)) for size in range(126)) for b0 in (0x81, 0x82)}
+_SLICE = 65536  # octets parsed at a time
+_PEEK = 256  # the same, where a long frame may begin: enough for a head, or a whole control frame
+_LONG = 16384  # a frame behind which another long one is expected
 
 
 class Inflating(Protocol):
@@ -41,41 +34,6 @@ class Stream(Protocol):
     def message_end(self) -> object: ...
 
 
-def mask(data: _Buffer, key: bytes) -> bytes | bytearray:
-    """`data` XOR the repeated 4-octet `key` (RFC 6455 5.3)."""
-    size = len(data)
-    if size < _LANES:
-        keys = (key * ((size + 3) >> 2))[:size]
-        return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
-    apply_mask = _speedups()
-    return _mask_lanes(data, key) if apply_mask is None else apply_mask(data, key)
-
-
-def _mask_lanes(data: _Buffer, key: bytes) -> bytearray:
-    """The same, octets with the same octet of the key at once: faster than numbers of many digits."""
-    out = bytearray(data)
-    for lane in range(4):
-        if octet := key[lane]:
-            out[lane::4] = out[lane::4].translate(_xor_table(octet))
-    return out
-
-
-@cache
-def _xor_table(octet: int) -> bytes:
-    return bytes(value ^ octet for value in range(256))
-
-
-@cache
-def _speedups() -> Callable[[_Buffer, bytes], bytes] | None:
-    """What masks in C, when the package `websockets` is installed and has that."""
-    with contextlib.suppress(Exception):  # not installed, without its compiled part, or changed: it is optional
-        module = importlib.import_module("websockets.speedups")
-        apply_mask: Callable[[_Buffer, bytes], bytes] = module.apply_mask
-        if apply_mask(memoryview(b"\x00\x01\x02\x03\x04"), b"\x80\x40\x20\x10") == b"\x80\x41\x22\x13\x84":
-            return apply_mask
-    return None
-
-
 class Reader:
     """Turns bytes into messages; calls back in place, raises `FrameError` when the peer broke the rules."""
 
@@ -83,7 +41,7 @@ class Reader:
         "_apply_mask", "_compressed", "_fin", "_gathered", "_in_message", "_inflater", "_is_binary",
         "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_ping",
         "_on_pong", "_on_result", "_parts", "_quick_max", "_remaining", "_stopped", "_stream", "_tail",
-        "_total", "_utf8_tail", "_validate_utf8", "_working", "on_message",
+        "_total", "_utf8_tail", "_validate_utf8", "_working", "_xor", "on_message",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
@@ -117,8 +75,8 @@ class Reader:
         self._max_message = max_message
         self._inflater = inflater
         self._stream = stream
-        # The longest payload the short cut in _parse() takes; -1 switches it off.
-        self._quick_max = -1 if stream is not None else min(125, max_frame or 125, max_message or 125)
+        self._quick_max = self._quick_limit()
+        self._xor = speedups() if apply_mask and masked is not False else None
         self._working = False
         self._stopped = False
         self._tail = b""  # an incomplete header or control frame
@@ -132,7 +90,7 @@ class Reader:
         self._compressed = False
         self._total = 0
         self._utf8_tail = b""
-        self._parts: list[bytes | bytearray] = []
+        self._parts: list[bytes] = []
         self._gathered = bytearray()
 
     @property
@@ -143,6 +101,11 @@ class Reader:
     def limit(self, max_message: int) -> None:
         """Messages from now on may have `max_message` octets."""
         self._max_message = max_message
+        self._quick_max = self._quick_limit()
+
+    def _quick_limit(self) -> int:
+        """The longest payload that `_quick` takes; -1: it takes none."""
+        return -1 if self._stream is not None else min(65535, self._max_frame or 65535, self._max_message or 65535)
 
     def stop(self) -> None:
         """Everything later is ignored; a `feed` at work returns after the present callback."""
@@ -153,81 +116,112 @@ class Reader:
         self._parts = []
         self._gathered = bytearray()
 
-    def feed(self, data: _Buffer) -> None:
+    def feed(self, data: Octets) -> None:
         """Consume `data`, calling back for everything it completes."""
         if self._working:
             raise RuntimeError("expected feed() outside of callbacks, got a call from within one")
         if self._stopped:
             return
-        if type(data) is not bytes and len(view := memoryview(data)) <= _SLICE:
-            data = bytes(view)
         self._working = True
         try:
-            if type(data) is bytes:
-                self._parse(data)
+            if type(data) is not bytes and len(view := memoryview(data)) > _SLICE and view.c_contiguous:
+                self._feed_view(view.cast("B"))
             else:
-                self._parse_slices(view.cast("B") if view.c_contiguous else memoryview(bytes(view)))
+                self._feed_bytes(data if type(data) is bytes else bytes(view))
         except BaseException:
             self.stop()
             raise
         finally:
             self._working = False
 
-    def _parse_slices(self, data: memoryview) -> None:
-        """Parse many octets without copying all of them; octets are compared and cut faster as `bytes`."""
-        pos, end = 0, len(data)
-        while pos < end and not self._stopped:
-            if self._remaining >= _LANES:
-                pos = self._payload(data, pos, end)
-            else:
-                self._parse(bytes(data[pos : pos + _SLICE]))
-                pos += _SLICE
-
-    def _parse(self, data: bytes) -> None:
+    def _feed_bytes(self, data: bytes) -> None:
         if self._tail:
             data = self._tail + data
             self._tail = b""
+        used = self._parse(data, True)
+        if used < len(data) and not self._stopped:
+            self._tail = data[used:]
+
+    def _feed_view(self, data: memoryview) -> None:
+        """Parse many octets: short frames as `bytes`, which are cut and compared faster; long ones where they are."""
+        pos, end = 0, len(data)
+        step = _PEEK
+        while pos < end and not self._stopped:
+            if self._remaining:
+                after = self._payload(data, pos, end)
+                step = _PEEK if after - pos >= _LONG else _SLICE
+                pos = after
+                continue
+            tail = self._tail
+            piece = tail + bytes(data[pos : pos + step])
+            self._tail = b""
+            is_last = pos + step >= end
+            used = self._parse(piece, is_last)
+            pos += used - len(tail)
+            if is_last and not self._remaining:
+                self._tail = b"" if self._stopped else piece[used:]
+                return
+            step = _SLICE
+
+    def _parse(self, data: bytes, is_last: bool) -> int:
+        """Parse up to an incomplete head or control frame, or a frame with more payload than is here unless `is_last`;
+        where that is."""
         pos, end = 0, len(data)
         while not self._stopped:
             if self._remaining:
-                if pos == end:
-                    return
+                if pos == end or (self._remaining > end - pos and not is_last):
+                    break
                 pos = self._payload(data, pos, end)
                 continue
-            if end - pos < 2:
+            if not self._in_message:
+                pos = self._quick(data, pos, end)
+            if end - pos < 2 or self._stopped:
                 break
-            b0 = data[pos]
-            b1 = data[pos + 1]
-            size = b1 & 0x7F
-            # The short cut: a whole small message in one frame.
-            if (
-                (b0 == 0x81 or b0 == 0x82)  # noqa: PLR1714 - twice as fast as a set
-                and size <= self._quick_max
-                and not self._in_message
-                and b1 & 0x80 in self._mask_bits
-            ):
-                start = pos + 6 if b1 & 0x80 else pos + 2
-                if start + size <= end:
-                    payload = data[start : start + size]
-                    if b1 & 0x80 and self._apply_mask:
-                        keys = (data[pos + 2 : start] * _KEY_REPEATS)[:size]
-                        payload = (int.from_bytes(payload, "little") ^ int.from_bytes(keys, "little")).to_bytes(
-                            size, "little"
-                        )
-                    pos = start + size
-                    if b0 == 0x81 and self._validate_utf8 and not payload.isascii():
-                        self._check_utf8(payload)
-                        self._check_utf8_end()
-                    self._deliver(payload, b0 == 0x82)
-                    continue
             after = self._header(data, pos, end)
             if after < 0:
                 break
             pos = after
-        else:
-            return
-        if pos < end:
-            self._tail = data[pos:]
+        return pos
+
+    def _quick(self, data: bytes, pos: int, end: int) -> int:
+        """Deliver messages as long as each is whole, in one plain frame, and short; where that ends."""
+        bits = self._mask_bits
+        while end - pos >= 2:
+            b0 = data[pos]
+            b1 = data[pos + 1]
+            if (b0 != 0x81 and b0 != 0x82) or b1 & 0x80 not in bits:  # noqa: PLR1714 - twice as fast as a set
+                break
+            size = b1 & 0x7F
+            start = pos + 2
+            if size >= 126:
+                if size == 127 or end - pos < 4:
+                    break
+                size = data[start] << 8 | data[start + 1]
+                if size < 126:
+                    break
+                start += 2
+            if b1 & 0x80:
+                start += 4
+            stop = start + size
+            if size > self._quick_max or stop > end:
+                break
+            payload = data[start:stop]
+            if b1 & 0x80 and self._apply_mask:
+                payload = self._unmask(payload, data[start - 4 : start])
+            pos = stop
+            if b0 == 0x81 and self._validate_utf8 and not payload.isascii():
+                self._check_utf8(payload)
+                self._check_utf8_end()
+            self._deliver(payload, b0 == 0x82)
+            if self._stopped:
+                break
+        return pos
+
+    def _unmask(self, data: Octets, key: bytes) -> bytes:
+        xor = self._xor
+        if xor is not None:
+            return xor(data, key)
+        return mask_number(data, key) if len(data) < LANES else mask_lanes(data, key)
 
     # -- headers ---------------------------------------------------------------------------------------------
 
@@ -259,7 +253,7 @@ class Reader:
             if end - pos < size:
                 return -1
             payload = data[pos : pos + size]
-            self._control(b0 & 0x0F, bytes(mask(payload, key)) if key else payload)
+            self._control(b0 & 0x0F, self._unmask(payload, key) if key else payload)
             return pos + size
         self._begin_frame(b0, size, key)
         return pos
@@ -339,15 +333,15 @@ class Reader:
     def _payload(self, data: bytes | memoryview, pos: int, end: int) -> int:
         """Take what has arrived of the present frame; where parsing goes on."""
         size = min(self._remaining, end - pos)
-        chunk: bytes | bytearray | memoryview = data[pos : pos + size]
+        part = memoryview(data)[pos : pos + size]  # a view: what follows copies anyway
         key = self._key
         if key:
-            chunk = mask(chunk, key)
+            chunk = self._unmask(part, key)
             turn = size & 3
             if turn:
                 self._key = key[turn:] + key[:turn]
-        elif type(chunk) is not bytes:
-            chunk = bytes(chunk)
+        else:
+            chunk = bytes(part)
         self._remaining -= size
         last = not self._remaining
         if self._compressed:
@@ -358,7 +352,7 @@ class Reader:
             self._end_frame()
         return pos + size
 
-    def _inflate(self, chunk: bytes | bytearray) -> None:
+    def _inflate(self, chunk: bytes) -> None:
         """Inflate `chunk` in steps, so that nobody makes us allocate far beyond the limit."""
         assert self._inflater is not None
         while not self._stopped:
@@ -385,13 +379,13 @@ class Reader:
             return
         self._take(out)
 
-    def _take(self, chunk: bytes | bytearray) -> None:
+    def _take(self, chunk: bytes) -> None:
         """Add `chunk` (not empty) to the message, or hand it to the stream."""
         if self._validate_utf8 and not self._is_binary:
             self._check_utf8(chunk)
         self._total += len(chunk)
         if self._stream is not None:
-            self._call(self._stream.frame_data, bytes(chunk))
+            self._call(self._stream.frame_data, chunk)
         elif not self._parts or (len(chunk) >= _SMALL and not self._gathered):
             self._parts.append(chunk)
         elif len(chunk) < _SMALL:
@@ -434,7 +428,7 @@ class Reader:
 
     # -- UTF-8 -----------------------------------------------------------------------------------------------
 
-    def _check_utf8(self, chunk: bytes | bytearray) -> None:
+    def _check_utf8(self, chunk: bytes) -> None:
         """Raise 1007 at the first octet that cannot continue valid UTF-8 (RFC 6455 8.1)."""
         tail = self._utf8_tail
         if not tail and chunk.isascii():
@@ -451,7 +445,7 @@ class Reader:
             bad = exc.start if exc.reason == "invalid start byte" else exc.end
         valid = bad - len(tail)
         if valid and self._stream is not None:
-            self._call(self._stream.frame_data, bytes(chunk[:valid]))
+            self._call(self._stream.frame_data, chunk[:valid])
             if self._stopped:
                 return
         raise FrameError(1007, "expected UTF-8 in a text message, got an invalid octet")
@@ -502,162 +496,3 @@ def _parse_close(payload: bytes) -> tuple[int | None, str]:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
         raise FrameError(1007, "expected UTF-8 in the close reason, got invalid octets") from None
-
-
-class Writer:
-    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
-
-    __slots__ = (
-        "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
-        "limit", "long_way", "plain", "size",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        wake: Callable[[], object],
-        *,
-        masked: bool,
-        apply_mask: bool = True,
-        random: Callable[[int], bytes] = os.urandom,
-    ) -> None:
-        self._wake = wake
-        self._masked = masked
-        self._zero_key = not apply_mask
-        self._random = random
-        self._keys = b""
-        self._key_at = 0
-        self._parts: list[bytes | bytearray] = []
-        self._out = bytearray()
-        self.corked = False
-        self.size = 0
-        self.plain = -1
-        """Octets a message may have to leave as one plain frame; -1: none may."""
-        self.limit = 1 << 62
-        """Octets in the buffer beyond which a message goes the long way."""
-        self.long_way: Callable[..., object] | None = None
-        """What sends a message that is not that simple; takes the arguments of `send_message`."""
-
-    def send_message(
-        self,
-        payload: bytes,
-        isBinary: bool = False,
-        fragmentSize: int | None = None,
-        sync: bool = False,
-        doNotCompress: bool = False,
-    ) -> None:
-        """Append a whole message as one plain frame if that is all there is to it, else go the long way."""
-        if (
-            type(payload) is bytes
-            and len(payload) <= self.plain
-            and self.size <= self.limit
-            and fragmentSize is None
-            and (isBinary is True or isBinary is False)
-        ):
-            self.frame(2 if isBinary else 1, payload)
-        else:
-            assert self.long_way is not None
-            self.long_way(payload, isBinary, fragmentSize, sync, doNotCompress)
-
-    def frame(self, opcode: int, payload: _Buffer, fin: bool = True, rsv1: bool = False) -> None:
-        """Append one frame. The caller answers for its legality."""
-        if type(payload) is not bytes:
-            payload = bytes(memoryview(payload))  # a number or text is refused
-        size = len(payload)
-        b0 = opcode | 0x80 if fin else opcode
-        if rsv1:
-            b0 |= 0x40
-        heads = _HEADS.get(b0)
-        head = heads[size] if heads and size < 126 else _head(b0, size)
-        if self._masked:
-            key = self._next_key()
-            head = head[:1] + bytes((head[1] | 0x80,)) + head[2:] + key
-            if size and not self._zero_key:
-                payload = mask(payload, key)
-        was_empty = not self.size
-        self.size += len(head) + size
-        out = self._out
-        out += head
-        if size < 4 * _SMALL:
-            out += payload
-        else:
-            self._append_large(payload)
-        if was_empty and not self.corked:
-            self._wake()
-
-    def raw(self, data: _Buffer) -> None:
-        """Append octets as they are."""
-        if type(data) is not bytes:
-            data = bytes(memoryview(data))
-        size = len(data)
-        if not size:
-            return
-        was_empty = not self.size
-        self.size += size
-        if size < _SMALL and not was_empty:
-            self._out += data
-        else:
-            self._append_large(data)
-        if was_empty and not self.corked:
-            self._wake()
-
-    def take(self) -> bytes:
-        """All octets waiting; the buffer is empty afterwards."""
-        self.size = 0
-        parts = self._parts
-        out = self._out
-        if not parts:
-            data = bytes(out)
-            out.clear()
-            return data
-        if out:
-            parts.append(bytes(out))
-            out.clear()
-        self._parts = []
-        return b"".join(parts)
-
-    def flush(self, write: Callable[[bytes | bytearray], object]) -> None:
-        """Hand all octets waiting to `write` (bytes, or a view that is valid as long as it is referenced)."""
-        if self.size < _LARGE:
-            if self.size:
-                write(self.take())
-            return
-        if self._out:
-            self._append_large(b"")
-        parts, self._parts, self.size = self._parts, [], 0
-        gathered: list[bytes | bytearray] = []
-        waiting = 0
-        for part in parts:  # small parts in one piece; a system call costs less than a copy of many octets
-            if gathered and (len(part) >= 2 * _LARGE or waiting >= _LARGE):
-                write(b"".join(gathered) if len(gathered) > 1 else gathered[0])
-                gathered, waiting = [], 0
-            gathered.append(part)
-            waiting += len(part)
-        write(b"".join(gathered) if len(gathered) > 1 else gathered[0])
-
-    def _append_large(self, data: bytes | bytearray) -> None:
-        out = self._out
-        if out:
-            self._parts.append(bytes(out))
-            out.clear()
-        self._parts.append(data)
-
-    def _next_key(self) -> bytes:
-        if self._zero_key:
-            return b"\0\0\0\0"
-        at = self._key_at
-        if len(self._keys) - at < 4:
-            self._keys = self._random(_KEY_BATCH)
-            at = 0
-            if len(self._keys) < 4:
-                raise ValueError("expected at least 4 random octets, got less")
-        self._key_at = at + 4
-        return self._keys[at : at + 4]
-
-
-def _head(b0: int, size: int) -> bytes:
-    """The frame head before the mask key (RFC 6455 5.2)."""
-    if size < 126:
-        return bytes((b0, size))
-    if size < 65536:
-        return bytes((b0, 126)) + size.to_bytes(2, "big")
-    return bytes((b0, 127)) + size.to_bytes(8, "big")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from autobahn.exception import PayloadExceededError
-from autobahn.websocket._frames_py import mask as xor
+from autobahn.websocket._masking import mask as xor
 from autobahn.websocket.frames import BINARY, CONTINUATION, PING, PONG, TEXT, Writer
 from autobahn.websocket.options import Options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autobahn.websocket._frames_py import mask as xor
+from autobahn.websocket._masking import mask as xor
 
 __all__ = ("XorMasker", "XorMaskerNull", "create_xor_masker")
 

@@ -1,0 +1,207 @@
+"""The writing half of the Python twin: frames into one buffer, and that to a transport."""
+
+import os
+from collections.abc import Callable
+
+from autobahn.websocket._masking import Octets, mask
+
+_SMALL = 1024  # payloads below go into one buffer at once; others wait as they are
+_REUSE = 16384  # octets from which on they leave in a buffer that is used again
+_ROOM = 262144
+_KEY_BATCH = 1024
+
+# Heads of unfragmented small frames: first octet -> length -> the two octets.
+_HEADS = {b0: tuple(bytes((b0, size)) for size in range(126)) for b0 in (0x81, 0x82)}
+
+# A buffer for what leaves, when nobody is using it. A fresh one costs a page fault for every 4 KiB.
+_spare: list[bytearray] = []
+
+
+class Writer:
+    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
+
+    __slots__ = (
+        "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
+        "limit", "long_way", "plain", "size",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        wake: Callable[[], object],
+        *,
+        masked: bool,
+        apply_mask: bool = True,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._wake = wake
+        self._masked = masked
+        self._zero_key = not apply_mask
+        self._random = random
+        self._keys = b""
+        self._key_at = 0
+        self._parts: list[bytes] = []
+        self._out = bytearray()
+        self.corked = False
+        self.size = 0
+        self.plain = -1
+        """Octets a message may have to leave as one plain frame; -1: none may."""
+        self.limit = 1 << 62
+        """Octets in the buffer beyond which a message goes the long way."""
+        self.long_way: Callable[..., object] | None = None
+        """What sends a message that is not that simple; takes the arguments of `send_message`."""
+
+    def send_message(
+        self,
+        payload: bytes,
+        isBinary: bool = False,
+        fragmentSize: int | None = None,
+        sync: bool = False,
+        doNotCompress: bool = False,
+    ) -> None:
+        """Append a whole message as one plain frame if that is all there is to it, else go the long way."""
+        if (
+            type(payload) is bytes
+            and len(payload) <= self.plain
+            and self.size <= self.limit
+            and fragmentSize is None
+            and (isBinary is True or isBinary is False)
+        ):
+            self.frame(2 if isBinary else 1, payload)
+        else:
+            assert self.long_way is not None
+            self.long_way(payload, isBinary, fragmentSize, sync, doNotCompress)
+
+    def frame(self, opcode: int, payload: Octets, fin: bool = True, rsv1: bool = False) -> None:
+        """Append one frame. The caller answers for its legality."""
+        if type(payload) is not bytes:
+            payload = bytes(memoryview(payload))  # a number or text is refused
+        size = len(payload)
+        b0 = opcode | 0x80 if fin else opcode
+        if rsv1:
+            b0 |= 0x40
+        heads = _HEADS.get(b0)
+        head = heads[size] if heads and size < 126 else _head(b0, size)
+        if self._masked:
+            key = self._next_key()
+            head = head[:1] + bytes((head[1] | 0x80,)) + head[2:] + key
+            if size and not self._zero_key:
+                payload = mask(payload, key)
+        was_empty = not self.size
+        self.size += len(head) + size
+        self._out += head
+        if size < _SMALL:
+            self._out += payload
+        else:
+            self._append_large(payload)
+        if was_empty and not self.corked:
+            self._wake()
+
+    def raw(self, data: Octets) -> None:
+        """Append octets as they are."""
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        size = len(data)
+        if not size:
+            return
+        was_empty = not self.size
+        self.size += size
+        if size < _SMALL and not was_empty:
+            self._out += data
+        else:
+            self._append_large(data)
+        if was_empty and not self.corked:
+            self._wake()
+
+    def take(self) -> bytes:
+        """All octets waiting; the buffer is empty afterwards."""
+        self.size = 0
+        out = self._out
+        if not self._parts:
+            data = bytes(out)
+            out.clear()
+            return data
+        return b"".join(self._take_parts())
+
+    def flush(self, write: Callable[[Octets], object]) -> None:
+        """Hand all octets waiting to `write` (bytes, or a view that is valid as long as it is referenced)."""
+        if self.size < _REUSE:
+            if self.size:
+                write(self.take())
+            return
+        self.size = 0
+        parts = self._take_parts()
+        buffer = _spare.pop() if _spare else bytearray(_ROOM)
+        view = memoryview(buffer)
+        at = 0
+        for part in parts:  # in few pieces: a system call costs more than a copy, unless that is of many octets
+            size = len(part)
+            if at + size > _ROOM:
+                if at:
+                    write(view[:at])
+                    buffer, view = _after_write(buffer, view)
+                    at = 0
+                if size > _ROOM:
+                    write(part)
+                    continue
+            view[at : at + size] = part
+            at += size
+        if at:
+            write(view[:at])
+        view.release()
+        if not _spare and _is_free(buffer):
+            _spare.append(buffer)
+
+    def _take_parts(self) -> list[bytes]:
+        parts = self._parts
+        out = self._out
+        if out:
+            parts.append(bytes(out))
+            out.clear()
+        self._parts = []
+        return parts
+
+    def _append_large(self, data: bytes) -> None:
+        out = self._out
+        if out:
+            self._parts.append(bytes(out))
+            out.clear()
+        self._parts.append(data)
+
+    def _next_key(self) -> bytes:
+        if self._zero_key:
+            return b"\0\0\0\0"
+        at = self._key_at
+        if len(self._keys) - at < 4:
+            self._keys = self._random(_KEY_BATCH)
+            at = 0
+            if len(self._keys) < 4:
+                raise ValueError("expected at least 4 random octets, got less")
+        self._key_at = at + 4
+        return self._keys[at : at + 4]
+
+
+def _head(b0: int, size: int) -> bytes:
+    """The frame head before the mask key (RFC 6455 5.2)."""
+    if size < 126:
+        return bytes((b0, size))
+    if size < 65536:
+        return bytes((b0, 126)) + size.to_bytes(2, "big")
+    return bytes((b0, 127)) + size.to_bytes(8, "big")
+
+
+def _after_write(buffer: bytearray, view: memoryview) -> tuple[bytearray, memoryview]:
+    """What to fill next: the same again, or another when `write` kept a view."""
+    view.release()
+    if not _is_free(buffer):
+        buffer = bytearray(_ROOM)
+    return buffer, memoryview(buffer)
+
+
+def _is_free(buffer: bytearray) -> bool:
+    """Whether nobody holds a view of `buffer`: it can be resized then."""
+    try:
+        buffer.append(0)
+    except BufferError:
+        return False
+    del buffer[_ROOM:]
+    return True
