@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from autobahn.wamp.uri import CheckTypes
 
 EVENTS = ("connect", "disconnect", "join", "leave", "ready")
 CLEAN_REASONS = ("wamp.close.normal", "wamp.close.goodbye_and_out")
+LEAVABLE = (State.ESTABLISHED, State.SHUTTING_DOWN)
 GOODBYE_TIMEOUT = 5.0  # seconds a router has to answer our GOODBYE before the transport is closed
 
 
@@ -214,12 +216,18 @@ class ClientSession(_Interfaces):
         self._transport.send(message.Hello(realm, details))
 
     def leave(self, reason: str | None = None, message: str | None = None) -> Any:
-        """Send GOODBYE; returns a future that is done when the transport is closed, or None when there is none."""
-        if self._transport is None:
+        """Send GOODBYE; returns a future that is done when the transport is closed (the same one for a second call).
+
+        A session that is not joined has nothing to leave: that is logged as a warning, and None is returned.
+        """
+        if self._transport is None or self._state not in LEAVABLE:
+            self.log.warn(
+                "leave: expected a session that has joined a realm, got one in state {state}", state=self._state.name
+            )
             return None
         if self._closed is None:
             self._closed = self._runtime.create_future()
-        if self._state is not State.ESTABLISHED:
+        if self._state is State.SHUTTING_DOWN:
             return self._closed
         details = {} if message is None else {"message": message}
         self._state = State.SHUTTING_DOWN
@@ -484,6 +492,8 @@ class ClientSession(_Interfaces):
         try:
             await settle(self.onConnect())
         except Exception as exc:
+            if isinstance(exc, TransportLost) and not self.is_connected():
+                return  # the link went before HELLO could be sent, and onClose tells of that: nobody's error
             self._user_error(exc, "While firing onConnect")
             self.disconnect()  # nothing else would ever happen on this transport
 
@@ -500,7 +510,8 @@ class ClientSession(_Interfaces):
             self._refuse(f"{exc}")
             return
         if self._state is State.ESTABLISHING:
-            self._transport.send(message.Authenticate(signature, extra))
+            with suppress(TransportLost):  # onClose tells of it
+                self._transport.send(message.Authenticate(signature, extra))
 
     def _refuse(self, text: str) -> None:
         """End the opening session from our side with ABORT."""
