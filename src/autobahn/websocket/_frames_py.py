@@ -333,8 +333,10 @@ class Reader:
     def _payload(self, data: bytes | memoryview, pos: int, end: int) -> int:
         """Take what has arrived of the present frame; where parsing goes on."""
         size = min(self._remaining, end - pos)
-        part = memoryview(data)[pos : pos + size]  # a view: what follows copies anyway
         key = self._key
+        if size > _SLICE and key and self._xor is None:
+            size = _SLICE  # lanes of more than the processor's cache, and of pages that are new each time, are slow
+        part = memoryview(data)[pos : pos + size]  # a view: what follows copies anyway
         if key:
             chunk = self._unmask(part, key)
             turn = size & 3
