@@ -12,9 +12,7 @@ def use_asyncio():
     {body}
     using_asyncio = True
 """
-PROGRAM = (
-    "from autobahn.asyncio.component import Component; import txaio; print(txaio.using_asyncio, Component.__name__)"
-)
+PROGRAM = "from autobahn.asyncio.component import run; import txaio; print(txaio.using_asyncio, run.__name__)"
 
 
 @pytest.mark.parametrize(
