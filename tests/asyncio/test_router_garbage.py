@@ -10,7 +10,7 @@ import autobahn
 from autobahn.asyncio.router import Router
 
 
-@pytest.mark.parametrize("scheme", ["ws"])
+@pytest.mark.parametrize("scheme", ["ws", "rs"])
 async def test_a_client_that_is_gone_leaves_no_cycles(scheme):
     async with Router() as router:
         url = router.url if scheme == "ws" else router.url.replace("ws://", "rs://").removesuffix("/ws")

@@ -31,6 +31,11 @@ _RECEIVING = frozenset({"get_buffer", "buffer_updated", "data_received"})
 _receiving = attrgetter(*_RECEIVING)
 
 
+def _refuse(data: bytes) -> None:
+    """Stands for the long way of a message when the connection is gone."""
+    raise TransportLost("expected an open transport, got one that is closed")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
     """Options of both roles; `maxConnections` and `minMessagePayloadSize` matter to a server only.
@@ -185,8 +190,10 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
             self._open_future.exception()  # whoever awaits it gets it; nobody has to
         if self._closed_future is not None and not self._closed_future.done():
             self._closed_future.set_result(self)
-        if self._link is not None:
-            self._link.closed(self.wasNotCleanReason is None)
+        self._writer.long_way = _refuse  # or we should be kept until the garbage collector comes
+        link, self._link = self._link, None
+        if link is not None:
+            link.closed(self.wasNotCleanReason is None)
 
     # ---- what a program may call ------------------------------------------------------------------------------
 

@@ -173,7 +173,7 @@ cdef class Reader:
         return self._kind < 0 and not self._head_filled
 
     def stop(self):
-        """Nothing is called any more, and what is fed is ignored."""
+        """Nothing is called any more, nor referred to, and what is fed is ignored."""
         self._stop()
 
     def feed(self, data):
@@ -189,6 +189,8 @@ cdef class Reader:
     cdef void _stop(self) noexcept:
         self._stopped = True
         self._plain = -1
+        self._on_message = self._on_ping = self._on_pong = self._lane = None
+        self._take_message = NULL
         self._head_filled = 0
         self._drop()
 

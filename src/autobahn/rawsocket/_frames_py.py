@@ -26,6 +26,10 @@ def head(kind: int, length: int) -> bytes:
     return _HEAD.pack(kind << 24 | length if length < MAX_LENGTH else (kind | 8) << 24)
 
 
+def _ignore(payload: bytes) -> None:
+    """Stands for the callbacks of a reader that is stopped."""
+
+
 class Writer:
     """Gathers frames; `wake()` is called when it stops being empty while not `corked`.
 
@@ -138,7 +142,8 @@ class Reader:
         return self._kind < 0 and not self._buffer
 
     def stop(self) -> None:
-        """Nothing is called any more, and what is fed is ignored."""
+        """Nothing is called any more, nor referred to, and what is fed is ignored."""
+        self.on_message = self._on_ping = self._on_pong = _ignore
         self._stopped = True
         self._plain = -1
         self._buffer = bytearray()

@@ -52,7 +52,7 @@ class Connection:
     """What both roles share. `max_length`: the longest message we accept; `max_length_send`: the peer's limit."""
 
     def __init__(self, handler: Handler, wake: Callable[[], object], max_length: int) -> None:
-        self._handler = handler
+        self._handler: Handler | None = handler  # None once it is stopped
         self._opening = b""
         self.state = State.CONNECTING
         self.serializer = 0
@@ -69,8 +69,9 @@ class Connection:
             self._open(data)
 
     def stop(self) -> None:
-        """Nothing is received or sent any more, except what is in the writer."""
+        """Nothing is received or sent any more, except what is in the writer; the handler is not referred to."""
         self.state = State.CLOSED
+        self._handler = None
         self.reader.stop()
 
     def send(self, payload: bytes) -> None:
@@ -92,7 +93,8 @@ class Connection:
 
     def _on_ping(self, payload: bytes) -> None:
         self.writer.frame(PONG, payload)
-        self._handler.connection_ping(payload)
+        if self._handler is not None:
+            self._handler.connection_ping(payload)
 
     def _open(self, data: bytes) -> None:
         missing = SIZE - len(self._opening)
@@ -104,6 +106,7 @@ class Connection:
             return
         self._handshake(octets)
         self.state = State.OPEN
+        assert self._handler is not None
         self._handler.connection_opened()
         if len(data) > missing:
             self.receive(data[missing:])
