@@ -13,6 +13,7 @@ from autobahn.asyncio.component import Component
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.router.settings import ListenerSettings
+from websocket_world import until
 
 ROLES = {"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}}
 
@@ -242,3 +243,77 @@ async def test_a_client_library_that_is_refused_comes_back_by_itself():
         await blocker.leave()
         await joined.wait()
         await running
+
+
+# ---- TLS: pending from the moment it is accepted -------------------------------------------------------------------
+
+
+async def test_a_place_that_is_kept_is_taken_or_given_back():
+    gate = Gate(max_pending=2)
+    gate.reserve()
+    visit = gate.enter(None, None)
+    assert gate.pending == 2
+    with pytest.raises(Refused):
+        gate.reserve()
+    with pytest.raises(Refused):
+        gate.enter(None, None)
+    kept = gate.enter(None, None, reserved=True)
+    assert gate.pending == 2 and len(gate.visits) == 2
+    gate.left(visit)
+    gate.left(kept)
+    gate.reserve()
+    gate.release()
+    assert gate.pending == 0 and not gate.visits
+
+
+async def opened(url):
+    parts = urlsplit(url)
+    return await asyncio.open_connection("localhost", parts.port)
+
+
+async def asked(router, client):
+    """The status line, and the headers, of a request for a WebSocket over TLS."""
+    reader, writer = await asyncio.open_connection("localhost", urlsplit(router.url).port, ssl=client)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n\r\n"
+    )
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    writer.transport.abort()
+    return head
+
+
+async def test_a_tls_handshake_takes_a_place_until_it_ends(tls, loop_name):
+    server, client = tls
+    async with Router("wss://localhost:0/ws", ssl=server, max_pending=1) as router:
+        _, silent = await opened(router.url)
+        await until(lambda: router.gate.pending == 1)
+        head = await asked(router, client)
+        assert head.startswith("HTTP/1.1 503") and "Retry-After: " in head
+        silent.transport.abort()
+        await until(lambda: router.gate.pending == 0)
+        assert (await asked(router, client)).startswith("HTTP/1.1 101")
+        await until(lambda: router.gate.pending == 0 and not router.gate.visits)
+
+
+async def test_a_tls_handshake_that_fails_gives_its_place_back(tls, loop_name):
+    server, _ = tls
+    async with Router("wss://localhost:0/ws", ssl=server) as router:
+        for _ in range(3):
+            reader, writer = await opened(router.url)
+            await until(lambda: router.gate.pending == 1)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await reader.read()
+            writer.transport.abort()
+            await until(lambda: router.gate.pending == 0)
+
+
+async def test_a_tls_handshake_that_takes_too_long_gives_its_place_back(tls, loop_name):
+    server, _ = tls
+    settings = ListenerSettings(url="wss://localhost:0/ws", handshake_timeout=0.05)
+    async with Router(settings, ssl=server) as router:
+        reader, writer = await opened(router.url)
+        await until(lambda: router.gate.pending == 1)
+        await reader.read()
+        writer.transport.abort()
+        await until(lambda: router.gate.pending == 0)

@@ -72,8 +72,13 @@ class Gate:
         self._clock = clock
         self._returns: dict[int, int] = {}  # how many were asked to come again in a second of the clock
 
-    def enter(self, host: str | None, protocol: Any) -> Visit:
-        """A connection from ``host`` (None: not to be counted by address) is in. Raises `Refused`."""
+    def enter(self, host: str | None, protocol: Any, *, reserved: bool = False) -> Visit:
+        """A connection from ``host`` (None: not to be counted by address) is in. Raises `Refused`.
+
+        ``reserved``: it takes the place that `reserve` has kept for it.
+        """
+        if reserved:
+            self.release()
         if self.closing:
             raise self._refused("closing", Refused(503, "the router is shutting down", 1))
         if self.pending >= self.max_pending:
@@ -84,6 +89,16 @@ class Gate:
         self.pending += 1
         self.total += 1
         return visit
+
+    def reserve(self) -> None:
+        """A connection is pending of which nothing is known yet, because it begins with TLS. Raises `Refused`."""
+        if self.pending >= self.max_pending:
+            raise self._refused("pending", Refused(503, "too many clients are connecting", self._retry_after()))
+        self.pending += 1
+
+    def release(self) -> None:
+        """The place of such a connection is free."""
+        self.pending -= 1
 
     def readdress(self, visit: Visit, host: str) -> None:
         """The client turns out to be at ``host``, behind a proxy. Raises `Refused`."""

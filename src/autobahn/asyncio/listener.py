@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from autobahn.asyncio.accepting import accept_directly
 from autobahn.asyncio.admission import Gate
 from autobahn.asyncio.doors import PageFactory, RawSocketDoor, Traffic, WebSocketDoor
 from autobahn.asyncio.sniff import OnePort
@@ -215,10 +216,18 @@ class Listener:
         if self._tls is not None:
             options["ssl_handshake_timeout"] = self.settings.handshake_timeout
         if sock.family != getattr(socket, "AF_UNIX", None):
-            return await loop.create_server(self._port, **options)
+            server = await loop.create_server(self._port, **options)
+            self._accept_directly(server)
+            return server
         if sys.version_info >= (3, 13) and type(loop).__module__.startswith("asyncio"):
             options["cleanup_socket"] = False  # another listener may have the path by then
-        return await loop.create_unix_server(self._port, **options)
+        server = await loop.create_unix_server(self._port, **options)
+        self._accept_directly(server)
+        return server
+
+    def _accept_directly(self, server: asyncio.Server) -> None:
+        timeout = None if self._tls is None else self.settings.handshake_timeout
+        accept_directly(server, self._port, ACCEPT_AT_ONCE, tls=self._tls, handshake_timeout=timeout)
 
     async def retire(self) -> None:
         """As `close`, and whoever was accepted before is served: asyncio drops those it has just accepted."""
@@ -274,6 +283,7 @@ class Listener:
             timeout=settings.handshake_timeout,
             exempt=tuple(f"GET /{name}".encode() for name in self.pages),
             trusts_proxy=settings.forwarded_for > 0,
+            is_secure=settings.is_secure,
         )
 
     def _page(self, request: HttpRequest) -> HttpResponse | None:

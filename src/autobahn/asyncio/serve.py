@@ -10,6 +10,7 @@ import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
+from autobahn.asyncio.accepting import accept_directly
 from autobahn.asyncio.factory import IDENT, WebSocketServerFactory
 from autobahn.asyncio.managed import Managed
 from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket
@@ -214,6 +215,7 @@ class Server:
     async def _start(self) -> None:
         """The server listens. Raises `OSError`."""
         self._listeners = await self._listen()
+        accept_directly(self._listeners, self._factory, self._options["backlog"], tls=self._options["ssl"])
         secure = self._options["ssl"] is not None
         address = self.sockets[0].getsockname()
         if isinstance(address, tuple):

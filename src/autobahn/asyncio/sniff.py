@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from autobahn.asyncio.admission import Gate, Refused, Visit
 from autobahn.asyncio.deadline import Deadline
-from autobahn.asyncio.transport import peer_string
+from autobahn.asyncio.timers import timers_of
+from autobahn.asyncio.transport import peer_string, shared_read_buffer
 from autobahn.log import Log
 from autobahn.rawsocket.handshake import MAGIC, Refusal, refusal
 from autobahn.websocket.frames import COMPILED
@@ -28,7 +29,8 @@ class OnePort:
     answers HTTP errors to what is no WebSocket; where one of them is None, the other one gets everything. A client that
     says nothing within ``timeout`` seconds is cut. ``gate`` decides who comes in; whoever begins with one of ``exempt``
     does in any case (the probe of a supervisor that must not take a full house for a dead one). ``trusts_proxy``: the
-    client's address is known only once its request is there.
+    client's address is known only once its request is there. ``is_secure``: a TLS handshake comes before the first
+    octet, and takes a place at the gate from its beginning.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class OnePort:
         timeout: float = 5.0,
         exempt: tuple[bytes, ...] = (),
         trusts_proxy: bool = False,
+        is_secure: bool = False,
     ) -> None:
         self.websocket = websocket
         self.rawsocket = rawsocket
@@ -48,36 +51,46 @@ class OnePort:
         self.exempt = exempt
         self.trusts_proxy = trusts_proxy
         self.lingering = 0
+        self._first: type[FirstOctet | BehindTls] = BehindTls if is_secure else FirstOctet
 
-    def __call__(self) -> asyncio.Protocol:
+    def __call__(self) -> asyncio.BaseProtocol:
         """A protocol that waits for the first octet."""
-        return FirstOctet(self)
+        return self._first(self)
 
 
-class FirstOctet(asyncio.Protocol):
+class FirstOctet(asyncio.BufferedProtocol):
     """Waits for the first octets, and hands them and the connection over to the protocol they belong to."""
 
     transport: asyncio.Transport
+    _buffer: memoryview
     _timer: Deadline
     _visit: Visit | None = None
-    _refused: Refused | None = None
     _is_answered = False
 
-    def __init__(self, port: OnePort) -> None:
+    def __init__(self, port: OnePort, *, is_reserved: bool = False, refused: Refused | None = None) -> None:
         self._port = port
+        self._is_reserved = is_reserved
+        self._refused = refused
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._timer = Deadline(asyncio.get_running_loop(), self._port.timeout, self._overdue)
+        self._timer = Deadline(timers_of(asyncio.get_running_loop()), self._port.timeout, self._overdue)
+        self._buffer = shared_read_buffer()
         try:
-            self._visit = self._port.gate.enter(self._host(), self)
+            if self._refused is not None:
+                raise self._refused
+            self._visit = self._port.gate.enter(self._host(), self, reserved=self._is_reserved)
         except Refused as exc:
-            self._refused = exc
+            self._refused = exc.with_traceback(None)  # which would refer to us
             self._port.lingering += 1
             if self._port.lingering > MAX_LINGERING:
                 self.transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
         if self._refused is not None and not data.startswith(self._port.exempt or b"\0"):
             self._answer(data)
             return
@@ -94,10 +107,7 @@ class FirstOctet(asyncio.Protocol):
         traffic = getattr(protocol.factory, "traffic", None) if COMPILED and make is port.websocket else None
         if traffic is not None:
             traffic.received += len(data)  # as long as there is no pump that counts
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            protocol.data_received(data)  # type: ignore[attr-defined]
-        else:
-            protocol.data_received(data)
+        protocol.data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._timer.cancel()
@@ -140,7 +150,7 @@ class FirstOctet(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()  # with unread octets a plain close would take the answer away with it
             self._timer.cancel()
-            self._timer = Deadline(asyncio.get_running_loop(), LINGER, self.transport.abort)
+            self._timer = Deadline(timers_of(asyncio.get_running_loop()), LINGER, self.transport.abort)
         else:
             self.transport.close()
 
@@ -151,6 +161,36 @@ class FirstOctet(asyncio.Protocol):
             timeout=self._port.timeout,
         )
         self.transport.abort()
+
+
+class BehindTls(asyncio.Protocol):
+    """Stands for a `FirstOctet` during the TLS handshake, which counts among those on their way to their session.
+
+    Event loops make the protocol when they accept, and call it when that handshake is done. Of one that failed they say
+    nothing, so the place is given back when nobody needs the protocol any more.
+    """
+
+    _has_place = False
+
+    def __init__(self, port: OnePort) -> None:
+        self._port = port
+        self._refused: Refused | None = None
+        try:
+            port.gate.reserve()
+        except Refused as exc:
+            self._refused = exc.with_traceback(None)
+        else:
+            self._has_place = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        first = FirstOctet(self._port, is_reserved=self._has_place, refused=self._refused)
+        self._has_place = False
+        cast(asyncio.Transport, transport).set_protocol(first)
+        first.connection_made(transport)
+
+    def __del__(self) -> None:
+        if self._has_place:
+            self._port.gate.release()
 
 
 def _http(refused: Refused) -> bytes:
