@@ -1,29 +1,42 @@
-"""Components: WAMP clients that connect, join, and come back when the connection is lost."""
+"""Components: WAMP clients that connect, join, and come back when the connection is lost.
+
+What a component works with (transports, sessions, messages) is imported when one is made: a program may import its
+components long before it runs them, or without running them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from autobahn.asyncio.durable import Declaration
-from autobahn.asyncio.endpoints import parse_transports
 from autobahn.asyncio.loops import get_or_create_event_loop, loop_at_hand
 from autobahn.asyncio.run import run
-from autobahn.asyncio.runtime import AsyncioRuntime
-from autobahn.asyncio.supervisor import Supervisor
-from autobahn.asyncio.wamp import Session
 from autobahn.log import Log
-from autobahn.wamp.declared import prepared
 from autobahn.wamp._record import expect_seconds
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, require_uri
-from autobahn.websocket.cookies import cookie_jar
+
+if TYPE_CHECKING:
+    from autobahn.asyncio.durable import Declaration
+    from autobahn.asyncio.runtime import AsyncioRuntime
+    from autobahn.asyncio.supervisor import Supervisor
 
 __all__ = ("Component", "run")
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 EVENTS = ("start", "connect", "join", "ready", "leave", "disconnect", "connectfailure")
+
+
+class _DefaultSession:
+    """The class attribute that is `autobahn.asyncio.wamp.Session`."""
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
+        from autobahn.asyncio.wamp import Session
+
+        return Session
 
 
 class Component:
@@ -46,7 +59,7 @@ class Component:
     noticed by pings every 20 seconds, unless the transport's options say otherwise.
     """
 
-    session_factory = Session
+    session_factory: Callable[..., Any] = _DefaultSession()  # type: ignore[assignment]
     log = Log("autobahn.component")
     join_timeout = 30.0
     """Seconds the router may take to answer HELLO, AUTHENTICATE, and what is declared."""
@@ -67,6 +80,9 @@ class Component:
         call_timeout: float | None = None,
         request_timeout: float | None = None,
     ) -> None:
+        from autobahn.asyncio.endpoints import parse_transports
+        from autobahn.websocket.cookies import cookie_jar
+
         for name, value in (("main", main), ("is_fatal", is_fatal), ("session_factory", session_factory)):
             if value is not None and not callable(value):
                 raise ValueError(f"expected {name} as a callable or None, got {type(value).__name__}")
@@ -87,7 +103,7 @@ class Component:
         for description in self._transports:
             description.cookies = jar
         if session_factory is not None:
-            self.session_factory = session_factory  # type: ignore[assignment]
+            self.session_factory = session_factory
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
         self._declared: list[Declaration] = []
         self._task: asyncio.Task[None] | None = None
@@ -108,59 +124,61 @@ class Component:
             kept = [] if handler is None else [h for h in self._listeners[name] if h != handler]
             self._listeners[name][:] = kept
 
-    def on_join(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_join(self, fn: F) -> F:
         """Decorator: ``fn(session, details)`` runs after each join."""
         return self._listener("join", fn)
 
-    def on_leave(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_leave(self, fn: F) -> F:
         """Decorator: ``fn(session, details)`` runs after the session ended."""
         return self._listener("leave", fn)
 
-    def on_connect(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_connect(self, fn: F) -> F:
         """Decorator: ``fn(session, transport)`` runs when a transport is open, before joining."""
         return self._listener("connect", fn)
 
-    def on_disconnect(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_disconnect(self, fn: F) -> F:
         """Decorator: ``fn(session, was_clean=bool)`` runs when the transport is gone."""
         return self._listener("disconnect", fn)
 
-    def on_ready(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_ready(self, fn: F) -> F:
         """Decorator: ``fn(session)`` runs when all join handlers have finished."""
         return self._listener("ready", fn)
 
-    def on_connectfailure(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_connectfailure(self, fn: F) -> F:
         """Decorator: ``fn(component, exception)`` runs after each failed attempt or session."""
         return self._listener("connectfailure", fn)
 
     def register(
         self, uri: str, options: RegisterOptions | None = None, check_types: CheckTypes = False
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    ) -> Callable[[F], F]:
         """Decorator: register the function under ``uri`` after each join; ``check_types`` as for `Session.register`."""
         if options is not None and not isinstance(options, RegisterOptions):
             raise TypeError(f"expected options of type RegisterOptions, got {type(options).__name__}")
         require_uri(uri, (options.match if options is not None else None) or "exact")
 
-        def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._declared.append(Declaration("register", uri, (prepared(fn, options, check_types), uri, options)))
-            return fn
-
-        return decorate
+        return self._declarator("register", uri, options, check_types)
 
     def subscribe(
         self, topic: str, options: SubscribeOptions | None = None, check_types: CheckTypes = False
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    ) -> Callable[[F], F]:
         """Decorator: subscribe the function to ``topic`` after each join."""
         if options is not None and not isinstance(options, SubscribeOptions):
             raise TypeError(f"expected options of type SubscribeOptions, got {type(options).__name__}")
         require_uri(topic, (options.match if options is not None else None) or "exact")
 
-        def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._declared.append(Declaration("subscribe", topic, (prepared(fn, options, check_types), topic, options)))
+        return self._declarator("subscribe", topic, options, check_types)
+
+    def _declarator(self, kind: str, uri: str, options: Any, check_types: CheckTypes) -> Callable[[F], F]:
+        from autobahn.asyncio.durable import Declaration
+        from autobahn.wamp.declared import prepared
+
+        def decorate(fn: F) -> F:
+            self._declared.append(Declaration(kind, uri, (prepared(fn, options, check_types), uri, options)))
             return fn
 
         return decorate
 
-    def _listener(self, event: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def _listener(self, event: str, fn: F) -> F:
         self.on(event, fn)
         return fn
 
@@ -173,6 +191,8 @@ class Component:
         Cancelling the future does not stop the component: use `stop`. While it runs, another future of the same end.
         """
         if self._task is None or self._task.done():
+            from autobahn.asyncio.supervisor import Supervisor
+
             loop = loop if loop is not None else get_or_create_event_loop()
             self._supervisor = Supervisor(self, self._transports, loop)
             self._task = loop.create_task(self._supervisor.run(), name="autobahn component")

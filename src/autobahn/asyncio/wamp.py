@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-from autobahn.asyncio.runner import ApplicationRunner
+from autobahn import _lazy
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.log import Log
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.session import ClientSession, settle
 from autobahn.wamp.types import CloseDetails, ComponentConfig
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from autobahn.asyncio.runner import ApplicationRunner
+    from autobahn.wamp.request import Publication, Registration, Subscription
+    from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
+    from autobahn.wamp.uri import CheckTypes
+else:  # it brings the transports
+    __getattr__, __dir__ = _lazy.offer(__name__, {"autobahn.asyncio.runner": ["ApplicationRunner"]})
 
 __all__ = ("ApplicationRunner", "ApplicationSession", "ApplicationSessionFactory", "Session")
 
@@ -21,6 +32,59 @@ class ApplicationSession(ClientSession):
     ``onWelcome``, ``onJoin(details)``, ``onLeave(details)`` (default: disconnect), ``onDisconnect``.
     Each may be a plain or an ``async`` method.
     """
+
+    if TYPE_CHECKING:
+        # What `ClientSession` does not know, which knows no asyncio. `Any` beside a type: it depends on values.
+
+        def call(
+            self, /, procedure: str, *args: Any, options: CallOptions | None = None, **kwargs: Any
+        ) -> asyncio.Future[Any]: ...
+        @overload
+        def publish(self, topic: str, *args: Any, options: None = None, **kwargs: Any) -> None: ...
+        @overload
+        def publish(
+            self, topic: str, *args: Any, options: PublishOptions, **kwargs: Any
+        ) -> asyncio.Future[Publication] | Any: ...
+        def publish(self, topic: str, *args: Any, options: Any = None, **kwargs: Any) -> Any: ...
+        @overload  # a callable is an object, too, but then it is one handler
+        def subscribe(  # type: ignore[overload-overlap]
+            self,
+            handler: Callable[..., Any],
+            topic: str | None = None,
+            options: SubscribeOptions | None = None,
+            check_types: CheckTypes = None,
+        ) -> asyncio.Future[Subscription]: ...
+        @overload
+        def subscribe(
+            self,
+            handler: object,
+            topic: None = None,
+            options: SubscribeOptions | None = None,
+            check_types: CheckTypes = None,
+        ) -> asyncio.Future[list[Subscription | Exception]]: ...
+        def subscribe(self, handler: Any, topic: Any = None, options: Any = None, check_types: Any = None) -> Any: ...
+        @overload
+        def register(  # type: ignore[overload-overlap]
+            self,
+            endpoint: Callable[..., Any],
+            procedure: str | None = None,
+            options: RegisterOptions | None = None,
+            prefix: str | None = None,
+            check_types: CheckTypes = None,
+        ) -> asyncio.Future[Registration]: ...
+        @overload
+        def register(
+            self,
+            endpoint: object,
+            procedure: None = None,
+            options: RegisterOptions | None = None,
+            prefix: str | None = None,
+            check_types: CheckTypes = None,
+        ) -> asyncio.Future[list[Registration | Exception]]: ...
+        def register(
+            self, endpoint: Any, procedure: Any = None, options: Any = None, prefix: Any = None, check_types: Any = None
+        ) -> Any: ...
+        def leave(self, reason: str | None = None, message: str | None = None) -> asyncio.Future[None] | Any: ...
 
     def onOpen(self, transport: Any) -> None:
         if self._runtime is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 __all__ = ("Publication", "Registration", "Subscription")
@@ -38,11 +39,12 @@ class Subscription:
         self.session = session
         self.handler = handler
 
-    def unsubscribe(self) -> Any:
+    def unsubscribe(self) -> Awaitable[int]:
         """A future of the number of handlers that are left for this id; raises when no longer active."""
         if not self.active:
             raise RuntimeError("subscription no longer active")
-        return self.session._unsubscribe(self)
+        future: Awaitable[int] = self.session._unsubscribe(self)
+        return future
 
     def __str__(self) -> str:
         return f"Subscription(id={self.id}, topic={self.topic!r}, active={self.active}, handler={self.handler})"
@@ -62,11 +64,12 @@ class Registration:
         self.procedure = procedure
         self.endpoint = endpoint
 
-    def unregister(self) -> Any:
+    def unregister(self) -> Awaitable[None]:
         """A future that is done when the router has forgotten the endpoint; raises when no longer active."""
         if not self.active:
             raise RuntimeError("registration no longer active")
-        return self.session._unregister(self)
+        future: Awaitable[None] = self.session._unregister(self)
+        return future
 
     def __str__(self) -> str:
         return (
