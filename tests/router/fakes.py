@@ -155,6 +155,8 @@ class Clock:
         self.timers.append(timer)
         return timer
 
+    call_within = call_later
+
     def advance(self, seconds):
         self.now += seconds
         for timer in [t for t in self.timers if t.when <= self.now]:

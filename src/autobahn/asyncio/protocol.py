@@ -147,7 +147,7 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
         except Exception as exc:
             self._ws_connect_failed(exc)
             return
-        if answer is not None and inspect.isawaitable(answer):
+        if answer is not None and type(answer) is not ConnectionAccept and inspect.isawaitable(answer):
             self._ws_spawn(answer, "onConnect", self._ws_accept)
         else:
             self._ws_accept(answer)

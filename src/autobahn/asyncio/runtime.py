@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from autobahn.asyncio.timers import Timer, timers_of
 from autobahn.log import printable
 from autobahn.wamp.exception import ApplicationError
 
@@ -81,6 +82,10 @@ class AsyncioRuntime:
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
         """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
         return self.loop.call_later(delay, callback, *args)
+
+    def call_within(self, delay: float, callback: Callable[[], Any]) -> Timer:
+        """The same for one of a few delays that many timers have in common: cheap to set and to cancel."""
+        return timers_of(self.loop).call_later(delay, callback)
 
     def call_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call ``callback`` in a turn of the loop; from any thread. RuntimeError when the loop is closed."""

@@ -207,7 +207,7 @@ def open_link(protocol: Any) -> WampLink:
     is_session = hasattr(make, "onMessage") and not inspect.isclass(make)
     session, serializer = make if is_session else make(), protocol._serializer
     channel = WebSocketChannel(protocol, serializer)
-    limit = protocol.maxMessagePayloadSize
+    limit = protocol._ws_connection.options.maxMessagePayloadSize
     is_router = protocol.is_server and getattr(session, "raw_payload", False)
     link = (
         RouterLink(channel, session, serializer, limit)

@@ -275,12 +275,18 @@ class RouterSession(Peer):
             self._log_out(msg)
             self._dispose()
             self._state = State.CLOSED
-            post(self, Goodbye({}, GOODBYE_AND_OUT))  # the client may join again (WAMP "Session Closing")
+            self._say_goodbye()
             self._start_timer(self._router.hello_timeout, self._close_link)
         elif following is State.CLOSED:  # ABORT, or the answer to our GOODBYE
             self._state = State.FAILED
             self._dispose()
             self._close_link()
+
+    def _say_goodbye(self) -> None:
+        """The client has the answer to its GOODBYE, and may join again (WAMP "Session Closing")."""
+        with contextlib.suppress(TransportLost):
+            if not self.carry((Goodbye.code, {}, GOODBYE_AND_OUT)):  # it is always the same: nothing to be judged
+                post(self, Goodbye({}, GOODBYE_AND_OUT))
 
     def _log_out(self, msg: Any) -> None:
         """After GOODBYE with the reason ``wamp.close.logout`` the client is not known again by its cookie."""
@@ -453,7 +459,7 @@ class RouterSession(Peer):
     def _start_timer(self, delay: float, fn: Callable[[], None]) -> None:
         self._stop_timer()
         if self._router.runtime is not None:
-            self._timer = self._router.runtime.call_later(delay, fn)
+            self._timer = self._router.runtime.call_within(delay, fn)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

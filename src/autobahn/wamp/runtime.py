@@ -35,6 +35,9 @@ class Runtime(Protocol):
     def call_later(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
         """``fn`` is called after ``delay`` seconds, unless the handle is cancelled."""
 
+    def call_within(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
+        """The same for one of a few delays that many timers have in common: cheap to set and to cancel."""
+
     def call_threadsafe(self, fn: Callable[[], object]) -> Any:
         """Like ``call_soon``, from any thread."""
 
