@@ -10,7 +10,7 @@ PURE_TESTS := tests/websocket tests/rawsocket tests/attacks tests/fuzz tests/con
 
 .PHONY: demo test check bench conformance fuzz faults sanitize interop soak docs build clean
 
-$(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/_*.pxi src/autobahn/*/_*.p[yx][xi])
+$(INSTALLED): pyproject.toml setup.py $(wildcard src/autobahn/_*.pxi src/autobahn/*/_*.p[yx][xi] src/autobahn/*/_*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@

@@ -12,17 +12,19 @@ else:
     except ImportError:
         extensions = []
     else:
+        octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
         parts = {
-            "websocket._frames": ["_gather", "websocket/_octets", "websocket/_writer", "websocket/_pump"],
-            "rawsocket._frames": ["_gather", "_lane"],
-            "router._lane": ["_lane", "websocket/_octets", "router/_formats"],
+            "websocket._frames": ["_gather.pxi", *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
+            "rawsocket._frames": ["_gather.pxi", "_lane.pxi"],
+            "router._lane": ["_lane.pxi", *octets, "router/_formats.pxi"],
         }
         extensions = cythonize(
             [
                 Extension(
                     f"autobahn.{name}",
                     [f"src/autobahn/{name.replace('.', '/')}.pyx"],
-                    depends=[f"src/autobahn/{part}.pxi" for part in included],
+                    depends=[f"src/autobahn/{part}" for part in included],
+                    include_dirs=["src/autobahn/websocket"],  # of _utf8.h
                     extra_compile_args=["-O3"] if os.name == "posix" else ["/O2"],
                 )
                 for name, included in parts.items()

@@ -28,7 +28,7 @@ build() {  # build DIRECTORY FLAGS...: a copy of the package there, with the uni
         rm -f "$place/autobahn/$unit"*.so "$place/autobahn/$unit.c"
         (cd "$place" && "$python" -m cython -3 -o "autobahn/$unit.c" "autobahn/$unit.pyx")
         gcc -shared -fPIC -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-cast-function-type \
-            -I"$include" "$@" "$place/autobahn/$unit.c" -o "$place/autobahn/$unit$suffix"
+            -I"$include" -I"$place/autobahn/websocket" "$@" "$place/autobahn/$unit.c" -o "$place/autobahn/$unit$suffix"
     done
 }
 
