@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api import inventory_check, test_wamp_inventory
+from websocket import test_documented_api
+
 HERE = Path(__file__).parent
 PROGRAMS = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("test_"))
 MODULES = """
@@ -39,9 +42,33 @@ def test_the_programs_use_every_public_name(name):
     assert [n for n in public_names(importlib.import_module(name)) if n not in words] == []
 
 
-def test_the_programs_pass_a_strict_type_check():
+def program_of(table, omitted):
+    """A program that looks at everything in a table of documented names: classes, functions, members."""
+    lines = [f"import {module}" for module in table]
+    for module, name in inventory_check.names_of(table, omitted):
+        entry, thing = table[module][name], f"{module}.{name}"
+        lines.append(f"print({thing})")
+        if entry["kind"] not in {"class", "exception"}:
+            continue
+        members = [*entry.get("methods", {}), *entry.get("attributes", ()), *entry.get("values", {})]
+        found = [m for m in dict.fromkeys(members) if not inventory_check.is_omitted(omitted, module, name, m)]
+        looks = ", ".join(f"it.{member}" for member in found)
+        lines.append(f"def look{len(lines)}(it: {thing}) -> None:\n    print({looks})")
+    return "\n".join(lines)
+
+
+def test_all_that_is_documented_passes_a_strict_type_check(tmp_path):
+    """The programs that are written by hand, and one that names every documented class, function and member."""
+    tables = {
+        "wamp": (test_wamp_inventory.API, test_wamp_inventory.OMITTED),
+        "websocket": (test_documented_api.API, test_documented_api.OMITTED),
+    }
+    written = [tmp_path / f"every_{name}_name.py" for name in tables]
+    for path, (table, omitted) in zip(written, tables.values(), strict=True):
+        path.write_text(program_of(table, omitted))
+        assert path.read_text().count("it.") > 500
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", *map(str, PROGRAMS)],
+        [sys.executable, "-m", "mypy", "--strict", *map(str, PROGRAMS), *map(str, written)],
         cwd=HERE.parent.parent,
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, assert_type
 
 import autobahn
 from autobahn import wamp
@@ -172,7 +172,7 @@ class Client(ApplicationSession):
         print(msg, fail.value)
 
     def onLeave(self, details: CloseDetails) -> None:
-        print(details.reason, details.message, CloseDetails.REASON_DEFAULT)
+        print(details.reason, details.message, details.retry_after, CloseDetails.REASON_DEFAULT)
         self.disconnect()
 
     def onDisconnect(self) -> None:
@@ -205,6 +205,8 @@ component = Component(
     authentication={"ticket": {"authid": "joe", "ticket": "secret"}},
     session_factory=NewClient,
     is_fatal=lambda exc: isinstance(exc, ApplicationError),
+    call_timeout=10,
+    request_timeout=5.5,
 )
 
 
@@ -238,6 +240,21 @@ async def on_topic(*args: Any) -> None:
 
 async def main(loop: asyncio.AbstractEventLoop, session: Session) -> None:
     await session.publish("com.example.topic", 1, options=PublishOptions(acknowledge=True))
+
+
+async def futures(session: Session, subscriber: Subscription) -> None:
+    """What is given is known to the last letter, where it does not depend on values."""
+    assert_type(session.register(add, "com.example.add"), asyncio.Future[Registration])
+    assert_type(session.register(Shop(), options=RegisterOptions()), asyncio.Future[list[Registration | Exception]])
+    assert_type(session.subscribe(on_topic, "com.example.topic"), asyncio.Future[Subscription])
+    assert_type(session.subscribe(Shop()), asyncio.Future[list[Subscription | Exception]])
+    assert_type(session.call("com.example.add", 1, 2, options=CallOptions(timeout=5)), asyncio.Future[Any])
+    assert_type(await subscriber.unsubscribe(), int)
+    assert_type(add(1, 2), int)  # a decorator changes nothing
+    session.publish("com.example.topic", 1)
+    done, _ = await asyncio.wait([session.call("com.example.add", 1, 2)], timeout=session.call_timeout)
+    print(done, session.request_timeout)
+    await asyncio.wait_for(session.call("com.example.add", 1, 2), 5)
 
 
 def programs() -> None:

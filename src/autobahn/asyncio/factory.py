@@ -92,7 +92,23 @@ class WebSocketAdapterFactory:
         """A message for `sendPreparedMessage` of any number of connections."""
         return PreparedMessage(payload, isBinary, True, doNotCompress)
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:  # the options in force
+        utf8validateIncoming: bool
+        applyMask: bool
+        maxFramePayloadSize: int
+        maxMessagePayloadSize: int
+        autoFragmentSize: int
+        failByDrop: bool
+        echoCloseCodeReason: bool
+        openHandshakeTimeout: float
+        closeHandshakeTimeout: float
+        tcpNoDelay: bool
+        autoPingInterval: float
+        autoPingTimeout: float
+        autoPingSize: int
+        autoPingRestartOnAnyTraffic: bool
+        perMessageCompressionAccept: Callable[[Any], Any] | None
+    else:
 
         def __getattr__(self, name: str) -> Any:
             """The protocol options in force, by name."""
@@ -138,6 +154,17 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
     """A hook for plain HTTP on the same port: assign a function, plain or `async`. It sees every request before it is
     judged and returns `None` to go on, or an `HttpResponse` that answers it; it may raise `ConnectionDeny`."""
     options: ServerOptions
+    if TYPE_CHECKING:
+        versions: Sequence[int]
+        webStatus: bool
+        requireMaskedClientFrames: bool
+        maskServerFrames: bool
+        allowedOrigins: Sequence[str]
+        allowNullOrigin: bool
+        maxConnections: int
+        trustXForwardedFor: int
+        serveFlashSocketPolicy: bool
+        flashSocketPolicy: str | None
 
     def __init__(
         self,
@@ -257,6 +284,12 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
     isServer: ClassVar[bool] = False
     protocol: Callable[[], Any] = WebSocketClientProtocol
     options: ClientOptions
+    if TYPE_CHECKING:
+        version: int
+        acceptMaskedServerFrames: bool
+        maskClientFrames: bool
+        serverConnectionDropTimeout: float
+        perMessageCompressionOffers: Sequence[PerMessageCompressOffer]
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autobahn.wamp.exception import ProtocolError
 
@@ -37,6 +37,10 @@ class RoleFeatures:
                     f'expected a bool for feature "{name}" of role "{self.ROLE}", got {type(value).__name__}'
                 )
             setattr(self, name, value)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> bool | None: ...
 
     def announced(self) -> dict[str, bool]:
         """The features as they go on the wire."""

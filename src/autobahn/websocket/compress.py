@@ -88,3 +88,8 @@ if not TYPE_CHECKING:
         if kind is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"autobahn.websocket.compress_{kind.lower()}"), name)
+
+else:
+    from autobahn.websocket.compress_brotli import *  # noqa: F403
+    from autobahn.websocket.compress_bzip2 import *  # noqa: F403
+    from autobahn.websocket.compress_snappy import *  # noqa: F403

@@ -42,6 +42,10 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module("autobahn.asyncio.factory"), _OF_ASYNCIO[name])
 
+else:  # a type checker knows them at their own place, and here that they may be asked for
+
+    def __getattr__(name: str) -> Any: ...
+
 
 class _Detail(Generic[T]):
     """An attribute of the connection under its documented name; `default` before there is a connection."""
