@@ -1,11 +1,8 @@
 """WebSocket for asyncio: protocols to subclass and factories for `loop.create_server` and `loop.create_connection`."""
 
-from autobahn.asyncio.adapter import WebSocketAdapterProtocol  # noqa: F401 - documented, but not in __all__
-from autobahn.asyncio.factory import (
-    WebSocketAdapterFactory,  # noqa: F401 - documented, but not in __all__
-    WebSocketClientFactory,
-    WebSocketServerFactory,
-)
+from autobahn.asyncio.adapter import WebSocketAdapterProtocol as WebSocketAdapterProtocol  # noqa: PLC0414 - documented
+from autobahn.asyncio.factory import WebSocketAdapterFactory as WebSocketAdapterFactory  # noqa: PLC0414 - documented
+from autobahn.asyncio.factory import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.asyncio.wampws import (
     WampWebSocketClientFactory,
