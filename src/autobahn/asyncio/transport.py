@@ -19,7 +19,7 @@ from autobahn.asyncio.timers import timers_of
 HIGH_WATER = 65536
 """Octets waiting to be sent beyond which a transport is said to be above its high-water mark."""
 LOW_WATER = 16384
-READ_SIZE = 262144  # octets taken from a socket at a time
+READ_SIZE = 524288  # octets taken from a socket at a time: 64 messages of 8 KiB
 
 _of_thread = threading.local()
 
