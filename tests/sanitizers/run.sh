@@ -43,7 +43,11 @@ under_asan() {
 under_asan -c 'import autobahn.websocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan -c 'import autobahn.rawsocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py)
+
+gcc -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    -I"$root/src/autobahn/websocket" "$root/tests/sanitizers/utf8.c" -o "$work/utf8"
+"$work/utf8"
 
 echo "== the sanitizer is awake"
 cat >"$work/overrun.c" <<'C'
