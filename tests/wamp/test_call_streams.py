@@ -21,6 +21,57 @@ def progress(request, *args, **kwargs):
     return m.Result(request, dict(PROGRESS), list(args), kwargs)
 
 
+# ---- the loop ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("final", "last"),
+    [
+        (([],), []), (([None],), []), (([3],), [3]), (([0],), [0]), (([[]],), [[]]), (([""],), [""]),
+        (([3, 4],), [CallResult(3, 4)]), (([], {"k": 1}), [CallResult(k=1)]),
+        (([None], {"k": 1}), [CallResult(None, k=1)]),
+    ],
+)  # fmt: skip
+async def test_callees_that_put_their_last_piece_into_the_final_result(final, last):
+    for details in (None, True):
+        session, transport = await joined()
+        stream = session.call_stream("com.a", options=CallOptions(details=details))
+        transport.play(progress(1, 1), progress(1, 2), m.Result(1, {}, *final))
+        got = [chunk async for chunk in stream.chunks()]
+        if details:
+            last_payload = [(c.results, c.kwresults) for c in got[2:]]
+            assert [c.results for c in got[:2]] == [(1,), (2,)]
+            assert last_payload == ([(tuple(final[0]), final[1] if final[1:] else {})] if last else [])
+        else:
+            assert got == [1, 2, *last]
+        transport.close()
+        await settle()
+
+
+@pytest.mark.parametrize("how", ["error", "cancel", "break"])
+async def test_a_loop_over_all_chunks_ends_as_the_call_does(how):
+    session, transport = await joined()
+    stream = session.call_stream("com.a")
+    chunks = stream.chunks()
+    transport.take()
+    transport.play(progress(1, 1))
+    assert await anext(chunks) == 1
+    if how == "error":
+        transport.play(m.Error(48, 1, {}, "com.error"))
+        with pytest.raises(ApplicationError, match=r"com\.error"):
+            await anext(chunks)
+    elif how == "cancel":
+        stream.cancel()
+        assert [chunk async for chunk in chunks] == [] and transport.take() == [[49, 1, {}]]
+    else:
+        await chunks.aclose()
+        del stream, chunks
+        await settle()
+        assert transport.take() == [[49, 1, {}]]
+    transport.close()
+    await settle()
+
+
 # ---- the callback ----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import types
 from collections import deque
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from autobahn.wamp.exception import ApplicationError, StreamOverflow
@@ -102,6 +102,9 @@ class CallStream:
     Leaving the loop early (``break``, ``return``, an exception, cancellation) cancels the call with the mode of its
     options, as soon as nobody holds the stream any more. With ``async with session.call_stream(...) as stream`` that
     happens at the end of the block; ``cancel()`` does it by hand.
+
+    Callees differ in where their last piece goes. Our generators, and endpoints that call ``details.progress`` for all
+    of it, leave nothing for the final result; others have it there. ``stream.chunks()`` is a loop that takes both.
     """
 
     def __init__(self, runtime: Any, inbox: Inbox, future: Any) -> None:
@@ -139,6 +142,13 @@ class CallStream:
             self._future.result()  # raises the error of the call
         raise StopAsyncIteration
 
+    async def chunks(self) -> AsyncGenerator[Any, None]:
+        """The progressive results, and then the final result as the last chunk, unless it is empty or None."""
+        async for chunk in self:
+            yield chunk
+        if not self._future.cancelled() and not _is_empty(last := self.result):
+            yield last
+
     async def __aenter__(self) -> CallStream:
         return self
 
@@ -149,3 +159,10 @@ class CallStream:
         if not self._future.done():
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._runtime.call_threadsafe(self._future.cancel)
+
+
+def _is_empty(result: Any) -> bool:
+    """Whether a final result brings nothing: an endpoint that returns None sends no argument, or that one."""
+    if isinstance(result, CallResult):
+        return not result.kwresults and tuple(result.results) in ((), (None,))
+    return result is None
