@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +13,9 @@ from autobahn.asyncio.admission import Gate, Refused
 from autobahn.asyncio.component import Component
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.router.session import anonymous
 from autobahn.router.settings import ListenerSettings
+from autobahn.wamp.exception import ApplicationError
 from websocket_world import until
 
 ROLES = {"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}}
@@ -317,3 +320,61 @@ async def test_a_tls_handshake_that_takes_too_long_gives_its_place_back(tls, loo
         await reader.read()
         writer.transport.abort()
         await until(lambda: router.gate.pending == 0)
+
+
+# ---- overload that shows at HELLO ----------------------------------------------------------------------------------
+
+
+class Busy:
+    """An authenticator that has no time for the first clients."""
+
+    def __init__(self, refusals, retry_after):
+        self.refusals = refusals
+        self.retry_after = retry_after
+        self.times = []
+
+    def __call__(self, realm, details):
+        self.times.append(asyncio.get_running_loop().time())
+        if len(self.times) <= self.refusals:
+            raise ApplicationError(ApplicationError.AUTHENTICATION_FAILED, "busy", retry_after=self.retry_after)
+        return anonymous(realm, details)
+
+
+async def test_whoever_is_refused_for_now_at_hello_is_closed_with_try_again_later(loop_name):
+    async with Router() as router:
+        router.core.authenticator = Busy(1, 7)
+        client = await connected(router)
+        client.say(1, "realm1", ROLES)
+        row = await client.rows.get()
+        assert row == [3, {"message": "busy", "retry_after": 7}, "wamp.error.authentication_failed"]
+        await client.is_closed
+        assert (client.wasClean, client.remoteCloseCode) == (True, 1013)
+        member = await (await connected(router)).join()
+        await member.leave()
+
+
+async def test_whoever_is_refused_for_good_at_hello_is_closed_in_order():
+    async with Router() as router:
+        client = await connected(router)
+        client.say(1, "com.nowhere", ROLES)
+        assert (await client.rows.get())[2] == "wamp.error.no_such_realm"
+        await client.is_closed
+        assert (client.wasClean, client.remoteCloseCode) == (True, 1000)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "rawsocket"])
+async def test_a_component_stays_away_as_long_as_it_is_told_to_at_hello(transport):
+    async with Router() as router:
+        busy = router.core.authenticator = Busy(2, 0.2)
+        joined, failures = asyncio.Event(), []
+
+        async def main(loop, session):
+            joined.set()
+
+        url = router.url if transport == "websocket" else f"rs://127.0.0.1:{urlsplit(router.url).port}"
+        component = Component(main=main, transports={"url": url, "initial_retry_delay": 0.001}, realm="realm1")
+        component.on_connectfailure(lambda c, exc: failures.append(exc))
+        await component.start()
+        assert joined.is_set() and len(busy.times) == 3
+        assert all(later - earlier >= 0.19 for earlier, later in pairwise(busy.times))
+        assert [exc.retry_after for exc in failures] == [0.2, 0.2]

@@ -515,6 +515,36 @@ async def test_S39_key_derivations_are_limited():
     assert gate._free == 2
 
 
+async def test_whoever_is_refused_for_want_of_workers_hears_when_they_are_free():
+    times, futures = iter((0.0, 0.0, 5.0, 6.0)), []
+
+    class Runtime(AsyncioRuntime):
+        def run_blocking(self, fn):
+            futures.append(self.create_future())
+            return futures[-1]
+
+    runtime = Runtime()
+    gate = KdfGate(lambda: runtime, workers=1, queue=3, clock=lambda: next(times))
+    first = asyncio.ensure_future(gate.run(lambda: None))
+    await settle()
+    tasks = [asyncio.ensure_future(gate.run(lambda: None)) for _ in range(3)]
+    await settle()
+    for expected in (1, 15):  # nothing is known yet, then three that take as long as the first one did
+        with pytest.raises(ApplicationError) as caught:
+            await gate.run(lambda: None)
+        assert caught.value.kwargs == {"retry_after": expected}
+        if expected == 1:
+            times = iter((5.0, 5.0))
+            futures[0].set_result(None)
+            await first
+            await settle()
+            tasks.append(asyncio.ensure_future(gate.run(lambda: None)))
+            await settle()
+    for task in tasks:
+        task.cancel()
+    await settle()
+
+
 def test_S18_secrets_are_compared_in_constant_time():
     """No ``==`` between secrets: every comparison goes through `hmac.compare_digest`."""
     import inspect

@@ -230,7 +230,9 @@ async def test_failures_count_on_over_new_credentials():
     await answer(link, "wrong")
     router.set_auth(tickets(joe="y"), {"attempts": Attempts(free=1, first_wait=60)})
     late = await hello(router, "ticket", authid="joe")
-    assert "too many failed attempts" in late.one(m.Abort).details["message"]
+    refusal = late.one(m.Abort).details
+    assert "too many failed attempts" in refusal["message"]
+    assert refusal["retry_after"] == 60
     assert router.auth.mock_secret == secret
     with pytest.raises(ValueError, match="expected methods"):
         router.set_auth({"realm1": {"nonsense": {}}})

@@ -296,7 +296,7 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
             if self.transport is not None:
                 self._outbox.abort()
         elif self._state is not State.CLOSED:
-            if code == 1000:
+            if code in {1000, 1013}:
                 self.closedByMe = True
                 self._end()
             else:  # the link has logged it

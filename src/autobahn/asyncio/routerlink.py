@@ -75,6 +75,10 @@ class RouterLink(WampLink):
             raise TransportLost(str(exc)) from None
         return True
 
+    def turn_away(self) -> None:
+        """Close the transport in order; over WebSocket the client hears that it shall try again later (1013)."""
+        self.channel.channel_close(1013, None)
+
     def paused(self) -> None:
         if self.session is not None:
             self.session.onWritingPaused()

@@ -243,11 +243,13 @@ class WebSocketChannel:
         return bool(self.protocol.state == self.protocol.STATE_OPEN)
 
     def channel_close(self, code: int, reason: str | None) -> None:
-        """Close in order with 1000, at once with 1001, or fail the connection with another code."""
+        """Close in order with 1000 or 1013, at once with 1001, or fail the connection with another code."""
         protocol = self.protocol
         if code == 1000:
             if protocol.state in (protocol.STATE_OPEN, protocol.STATE_CLOSING):
                 protocol.sendClose(1000, reason)
+        elif code == 1013:
+            protocol.sendCloseFrame(code)
         elif code == 1001:
             protocol.dropConnection(abort=True)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -47,6 +48,7 @@ class Attempts:
             raise ApplicationError(
                 ApplicationError.AUTHENTICATION_FAILED,
                 f"too many failed attempts: expected the next one in {left:.1f} seconds, got it now",
+                retry_after=math.ceil(left),
             )
 
     def failed(self, host: str, authid: str) -> None:
@@ -71,10 +73,22 @@ class Attempts:
 
 
 class KdfGate:
-    """Runs key derivations beside the loop, ``workers`` at a time; beyond ``queue`` waiting ones it refuses."""
+    """Runs key derivations beside the loop, ``workers`` at a time; beyond ``queue`` waiting ones it refuses.
 
-    def __init__(self, runtime: Callable[[], Runtime | None], workers: int = 2, queue: int = 64) -> None:
+    Who is refused is told when those who wait will have had their turn.
+    """
+
+    def __init__(
+        self,
+        runtime: Callable[[], Runtime | None],
+        workers: int = 2,
+        queue: int = 64,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._runtime = runtime
+        self._workers = workers
+        self._clock = clock
+        self._lasts = 0.0  # seconds that the latest derivation took
         self._free = workers
         self._limit = queue
         self._waiting: deque[Any] = deque()
@@ -88,7 +102,9 @@ class KdfGate:
         else:
             if len(self._waiting) >= self._limit:
                 raise ApplicationError(
-                    ApplicationError.AUTHENTICATION_FAILED, "too many clients are being authenticated: try again later"
+                    ApplicationError.AUTHENTICATION_FAILED,
+                    "too many clients are being authenticated: try again later",
+                    retry_after=max(1, math.ceil(self._lasts * len(self._waiting) / self._workers)),
                 )
             turn = runtime.create_future()
             self._waiting.append(turn)
@@ -100,9 +116,11 @@ class KdfGate:
                 elif not turn.cancelled():
                     self._hand_on()
                 raise
+        begun = self._clock()
         try:
             return await runtime.run_blocking(fn)
         finally:
+            self._lasts = self._clock() - begun
             self._hand_on()
 
     def _hand_on(self) -> None:

@@ -346,7 +346,11 @@ class RouterSession(Peer):
         log.info("HELLO refused: {error} (peer {peer})", peer=peer, error=exc.error_message(), reason=exc.error)
         self._router.refused(exc.error)
         self._abort(exc.error, str(exc.args[0]) if exc.args else "", **exc.kwargs)
-        self._close_link()
+        turn_away = getattr(self._transport, "turn_away", None)
+        if turn_away is not None and "retry_after" in exc.kwargs:
+            turn_away()
+        else:
+            self._close_link()
 
     def _join(self, admission: Admission, hello: Hello, number: int = 0) -> None:
         """The client is a session of its realm, with the id ``number`` if that is free."""
