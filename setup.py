@@ -13,10 +13,11 @@ else:
         extensions = []
     else:
         octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
+        formats = [f"router/_{name}" for name in ("formats.pxi", "formats.h", "cbor.h", "json.h", "msgpack.h")]
         parts = {
             "websocket._frames": ["_gather.pxi", *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
             "rawsocket._frames": ["_gather.pxi", "_lane.pxi"],
-            "router._lane": ["_lane.pxi", *octets, "router/_formats.pxi"],
+            "router._lane": ["_lane.pxi", "websocket/_utf8.h", *formats],
         }
         extensions = cythonize(
             [

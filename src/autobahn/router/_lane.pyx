@@ -24,7 +24,6 @@ cdef extern from "Python.h":
     object PyUnicode_DecodeASCII(const char *, Py_ssize_t, const char *)
 
 include "../_lane.pxi"
-include "../websocket/_octets.pxi"
 include "_formats.pxi"
 
 cdef u64 MAX_ID = <u64>1 << 53

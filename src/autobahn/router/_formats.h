@@ -1,0 +1,101 @@
+/* CALL and YIELD as octets, in three serializers.
+ *
+ * Everything here recognizes less than the serializers do. What is recognized, they would accept; what is not (odd
+ * encodings, extension types, tags, escapes of code points, deep nesting) is left to them.
+ */
+
+typedef struct {
+    int code;                  /* CALL or YIELD */
+    int payloads;              /* 0: none, 1: arguments, 2: keyword arguments, too */
+    unsigned long long request;
+    ab_span uri;               /* of CALL: ASCII */
+    ab_span payload;           /* as it stands in the message; in JSON without the last bracket */
+} ab_head;
+
+#define AB_ID_END (1ULL << 53)
+#define AB_DEEPEST 32 /* levels of nesting that are looked into */
+#define AB_HEAD_SIZE 64 /* what ab_write_head needs at most: 43 octets in JSON */
+enum { AB_MSGPACK = 1, AB_JSON = 2, AB_CBOR = 3 };
+
+typedef const unsigned char *ab_at;
+
+static unsigned long long ab_number(ab_at at, int octets)
+{
+    unsigned long long value = 0;
+    while (octets--)
+        value = value << 8 | *at++;
+    return value;
+}
+
+static int ab_is_text(ab_at at, unsigned long long size)
+{
+    ab_utf8 state = {0, 0, 0};
+    return ab_check_utf8(&state, at, (size_t)size) == size && !state.need;
+}
+
+static int ab_is_ascii(ab_at at, Py_ssize_t size)
+{
+    return ab_skip_ascii(at, 0, (size_t)size) == (size_t)size;
+}
+
+#include "_cbor.h"
+#include "_json.h"
+#include "_msgpack.h"
+
+/* Whether this is a CALL or YIELD without options, up to its payload, which is not looked at. */
+static int ab_parse(int format, ab_at data, Py_ssize_t size, ab_head *head)
+{
+    ab_at end = data + size;
+    int found = format == AB_MSGPACK ? ab_mp_parse(data, end, head)
+                : format == AB_JSON  ? ab_js_parse(data, end, head)
+                                     : ab_cbor_parse(data, end, head);
+    return found && (head->code == 48 || head->code == 70) && head->payloads >= 0 && head->payloads <= 2 &&
+           head->request && head->request <= AB_ID_END &&
+           (head->code == 70 || ab_is_ascii(head->uri.data, head->uri.size));
+}
+
+/* Whether the payload is what any receiver can decode. */
+static int ab_check_payload(int format, const ab_head *head)
+{
+    ab_at at = head->payload.data, end = at + head->payload.size;
+    return format == AB_MSGPACK ? ab_mp_payload(at, end, head->payloads)
+           : format == AB_JSON  ? ab_js_payload(at, end, head->payloads)
+                                : ab_cbor_payload(at, end, head->payloads);
+}
+
+/* Writes the beginning of INVOCATION or RESULT, up to the payload; its size. `second` 0: no second id. */
+static Py_ssize_t ab_write_head(int format, unsigned char *start, int code, unsigned long long first,
+                                unsigned long long second, int payloads)
+{
+    unsigned char *to = start;
+    int count = (second ? 4 : 3) + payloads;
+    if (format == AB_JSON) {
+        *to++ = '[';
+        to = ab_js_put_id(to, (unsigned)code);
+        *to++ = ',';
+        to = ab_js_put_id(to, first);
+        if (second) {
+            *to++ = ',';
+            to = ab_js_put_id(to, second);
+        }
+        memcpy(to, ",{}", 3);
+        to += 3;
+        if (payloads)
+            *to++ = ',';
+    } else if (format == AB_MSGPACK) {
+        *to++ = (unsigned char)(0x90 | count);
+        *to++ = (unsigned char)code;
+        to = ab_mp_put_id(to, first);
+        if (second)
+            to = ab_mp_put_id(to, second);
+        *to++ = 0x80;
+    } else {
+        *to++ = (unsigned char)(0x80 | count);
+        to = ab_cbor_put_id(to, (unsigned)code);
+        to = ab_cbor_put_id(to, first);
+        if (second)
+            to = ab_cbor_put_id(to, second);
+        *to++ = 0xA0;
+    }
+    return to - start;
+}
