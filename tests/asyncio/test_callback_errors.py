@@ -100,6 +100,12 @@ async def in_ticket(router, fails):
         await one.start()
 
 
+async def in_headers(router, fails):
+    one = Component(transports=[{"url": router.url, **FAST, "headers": fails}], is_fatal=lambda exc: True)
+    with pytest.raises(RuntimeError):
+        await one.start()
+
+
 async def in_own_session(router, fails):
     class Own(Session):
         def on_join(self, details):
@@ -118,7 +124,7 @@ CASES = [
     *((f"listener {event}", lambda r, f, e=event: at_event(e, r, f), fails)
       for event in EVENTS for fails in (boom, async_boom)),
     *((scenario.__name__, scenario, fails)
-      for scenario in (at_connectfailure, in_main, in_endpoint, in_handler, in_ticket, in_own_session)
+      for scenario in (at_connectfailure, in_main, in_endpoint, in_handler, in_ticket, in_headers, in_own_session)
       for fails in (boom, async_boom)),
     ("in_is_fatal", in_is_fatal, boom),
     ("in_session_factory", in_session_factory, boom),

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from autobahn import wamp
 from autobahn.asyncio.runtime import AsyncioRuntime
 from autobahn.asyncio.wamp import ApplicationSession, Session
 from autobahn.wamp import CallOptions, RegisterOptions, SubscribeOptions
@@ -72,8 +73,8 @@ async def through(session, challenge=False):
     return session
 
 
-def overridden(name, base, **options):
-    async def scenario(fails):
+def overridden(name, **options):
+    async def scenario(fails, base):
         cls = type("Failing", (base,), {name: lambda self, *args: fails(*args)})
         return await through(cls(ComponentConfig("realm1")), **options)
 
@@ -81,8 +82,8 @@ def overridden(name, base, **options):
 
 
 def listened(event):
-    async def scenario(fails):
-        session = HookedSession()
+    async def scenario(fails, base):
+        session = base()
         session.on(event, fails)
         return await through(session)
 
@@ -90,8 +91,8 @@ def listened(event):
 
 
 def served(options=None, details=None):
-    async def scenario(fails):
-        session, transport = await joined(HookedSession())
+    async def scenario(fails, base):
+        session, transport = await joined(base())
         await registered(session, transport, fails, options=options)
         transport.play(m.Invocation(1, 11, details or {}))
         await until(lambda: any(msg.code == 8 for msg in transport.sent))
@@ -108,8 +109,8 @@ async def until(condition):
 
 
 def handled(**options):
-    async def scenario(fails):
-        session, transport = await joined(HookedSession())
+    async def scenario(fails, base):
+        session, transport = await joined(base())
         await subscribed(session, transport, fails, options=SubscribeOptions(**options))
         transport.play(m.Event(21, 1, {}, [], {}))
         await settle()
@@ -119,10 +120,54 @@ def handled(**options):
     return scenario
 
 
-async def progress(fails):
-    session, transport = await joined(HookedSession())
+def decorated(kind):
+    """A method of an object, declared by a decorator."""
+
+    async def scenario(fails, base):
+        declare = wamp.register if kind == "register" else wamp.subscribe
+        thing = type("Thing", (), {"method": declare("com.a")(lambda self: fails())})()
+        session, transport = await joined(base())
+        future = getattr(session, kind)(thing)
+        if kind == "register":
+            transport.play(m.Registered(1, 11), m.Invocation(1, 11, {}))
+        else:
+            transport.play(m.Subscribed(1, 21), m.Event(21, 1, {}, [], {}))
+        assert len(await future) == 1
+        await settle()
+        await end(session, transport)
+        return session
+
+    return scenario
+
+
+async def progress(fails, base):
+    session, transport = await joined(base())
     future = session.call("com.a", options=CallOptions(on_progress=fails))
     transport.play(m.Result(1, {"progress": True}, [1]))
+    await settle()
+    transport.play(m.Result(1, {}, [2]))
+    assert await future == 2
+    await end(session, transport)
+    return session
+
+
+class Chunks:
+    """A stream of arguments that cannot be closed."""
+
+    def __init__(self, fails):
+        self.aclose = fails
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        raise StopAsyncIteration
+
+
+async def closing_arguments(fails, base):
+    roles = {"dealer": {"features": {"progressive_call_invocations": True}}}
+    session, transport = await joined(base(), roles=roles)
+    future = session.call("com.a", Chunks(fails))
     await settle()
     transport.play(m.Result(1, {}, [2]))
     assert await future == 2
@@ -142,8 +187,8 @@ class Authenticator:
 
 
 def authenticating(name):
-    async def scenario(fails):
-        session = HookedNewSession(ComponentConfig("realm1"))
+    async def scenario(fails, base):
+        session = base(ComponentConfig("realm1"))
         authenticator = Authenticator()
         setattr(authenticator, name, fails)
         session.add_authenticator(authenticator)
@@ -152,12 +197,12 @@ def authenticating(name):
     return scenario
 
 
-async def reconstructed(fails):
+async def reconstructed(fails, base):
     class Failing(Exception):
         def __init__(self, *args):
             boom()
 
-    session, transport = await joined(HookedSession())
+    session, transport = await joined(base())
     session.define(Failing, "com.error")
     future = session.call("com.a")
     transport.play(m.Error(48, 1, {}, "com.error"))
@@ -166,43 +211,52 @@ async def reconstructed(fails):
     return session
 
 
-OLD = ("onConnect", "onWelcome", "onJoin", "onLeave", "onDisconnect")
-NEW = ("on_connect", "on_welcome", "on_join", "on_leave", "on_disconnect")
-SCENARIOS = {
-    **{name: overridden(name, HookedSession) for name in OLD},
-    **{name: overridden(name, HookedNewSession) for name in NEW},
-    "onChallenge": overridden("onChallenge", HookedSession, challenge=True),
+KINDS = {"ApplicationSession": HookedSession, "Session": HookedNewSession}
+BOTH = {
+    **{name: overridden(name) for name in ("onConnect", "onWelcome", "onJoin", "onLeave", "onDisconnect")},
+    "onChallenge": overridden("onChallenge", challenge=True),
     **{f"listener {event}": listened(event) for event in ("connect", "join", "ready", "leave", "disconnect")},
     "endpoint": served(),
     "endpoint with details": served(RegisterOptions(details=True)),
     "endpoint with concurrency": served(RegisterOptions(concurrency=1)),
+    "endpoint that takes a stream": served(RegisterOptions(stream=True)),
+    "decorated endpoint": decorated("register"),
     "handler": handled(),
     "handler with details": handled(details=True),
     "handler ordered": handled(mode="ordered"),
     "handler concurrent": handled(concurrency=3),
     "handler latest": handled(mode="latest"),
+    "decorated handler": decorated("subscribe"),
     "on_progress": progress,
+    "closing a stream of arguments": closing_arguments,
+}
+NEWER = {
+    **{name: overridden(name) for name in ("on_connect", "on_welcome", "on_join", "on_leave", "on_disconnect")},
     "authenticator on_challenge": authenticating("on_challenge"),
     "authenticator on_welcome": authenticating("on_welcome"),
     "authenticator prepare": authenticating("prepare"),
 }
-CASES = [(name, scenario, fails) for name, scenario in SCENARIOS.items() for fails in (boom, async_boom)]
-CASES += [
+OF_ONE_FORM = [
     ("generator endpoint", served(), generator_boom),
     ("generator endpoint with progress", served(details={"receive_progress": True}), generator_boom),
     ("async generator endpoint", served(details={"receive_progress": True}), async_generator_boom),
     ("blocking endpoint", served(RegisterOptions(blocking=True)), boom),
     ("constructor of a defined exception", reconstructed, boom),
 ]
+CASES = [(name, scenario, fails) for name, scenario in BOTH.items() for fails in (boom, async_boom)] + OF_ONE_FORM
+CASES = [(kind, *case) for kind in KINDS for case in CASES]
+CASES += [("Session", name, scenario, fails) for name, scenario in NEWER.items() for fails in (boom, async_boom)]
 
 
 @pytest.mark.parametrize(
-    ("scenario", "fails"), [case[1:] for case in CASES], ids=[f"{name}-{f.__name__}" for name, _, f in CASES]
+    ("kind", "scenario", "fails"),
+    [(kind, scenario, fails) for kind, _, scenario, fails in CASES],
+    ids=[f"{kind}-{name}-{fails.__name__}" for kind, name, _, fails in CASES],
 )
-async def test_an_error_is_logged_once_with_the_users_frame(scenario, fails, caplog):
+async def test_an_error_is_logged_once_with_the_users_frame(kind, scenario, fails, caplog):
     lost = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: lost.append(context))
-    session = await scenario(fails)
+    session = await scenario(fails, KINDS[kind])
     await settle()
     ((exc, text),) = session.hooked
     assert type(exc) is ZeroDivisionError
@@ -224,9 +278,10 @@ async def test_an_error_is_logged_once_with_the_users_frame(scenario, fails, cap
     assert lost == []
 
 
+@pytest.mark.parametrize("base", [ApplicationSession, Session])
 @pytest.mark.parametrize("where", ["onJoin", "handler", "listener"])
-async def test_an_error_in_the_hook_itself_is_logged_too(where, caplog):
-    class Failing(ApplicationSession):
+async def test_an_error_in_the_hook_itself_is_logged_too(where, base, caplog):
+    class Failing(base):
         def onUserError(self, fail, msg):
             raise KeyError("hook")
 

@@ -19,6 +19,7 @@ from autobahn.asyncio.retry import Retry
 from autobahn.asyncio.urls import parse_any_url
 from autobahn.asyncio.websocket import WampWebSocketClientFactory
 from autobahn.exception import ConnectTimeout
+from autobahn.log import Log
 from autobahn.rawsocket.util import create_url as create_rawsocket_url
 from autobahn.wamp.interfaces import ISerializer
 from autobahn.wamp.serializer import SERID_TO_SER, create_transport_serializer
@@ -26,6 +27,8 @@ from autobahn.wamp.session import settle
 from autobahn.websocket.cookies import CookieJar, with_cookies
 from autobahn.websocket.proxy import Proxy, parse_proxy
 from autobahn.websocket.util import parse_url
+
+log = Log("autobahn.component")
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
 DEFAULT_SERIALIZERS = ("cbor", "json")
@@ -116,8 +119,7 @@ class TransportDescription:
         elif self.type == "rawsocket":
             factory = _rawsocket_factory(session_factory, serializers[0])
         else:
-            headers = await settle(self.headers() if callable(self.headers) else self.headers)
-            headers = with_cookies(headers, self.cookies, self.url)
+            headers = with_cookies(await self._own_headers(), self.cookies, self.url)
             factory = WampWebSocketClientFactory(
                 session_factory, url=self.url, serializers=serializers, headers=headers or None
             )
@@ -135,6 +137,14 @@ class TransportDescription:
         if self.cookies is not None and self.type == "websocket":
             self.cookies.store(self.url, protocol.http_headers.get("set-cookie"))
         return protocol
+
+    async def _own_headers(self) -> Any:
+        """What the program wants to be sent with this attempt."""
+        try:
+            return await settle(self.headers() if callable(self.headers) else self.headers)
+        except Exception as exc:
+            log.error("headers of {url} failed", url=self.url, exc_info=exc)
+            raise
 
 
 def parse_transports(transports: Any) -> list[TransportDescription]:
