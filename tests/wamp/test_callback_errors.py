@@ -15,6 +15,15 @@ from autobahn.wamp.types import ComponentConfig
 from scripted import ROLES, joined, opened, registered, settle, subscribed
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """What was there before is not looked at by the collector, which these tests call more than a hundred times."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Hooked:
     """Counts what onUserError is told; the default of the session goes on after that."""
 
