@@ -69,7 +69,7 @@ def start(name: str, folder: pathlib.Path, *options: str) -> harness.Server:
     port, log = harness.free_port(), folder / f"{name}.log"
     if name == "C":
         return harness.Server([harness.build("wsbench"), "serve", str(port), "ws"], port, log)
-    if name in ("ours isal", "ours zlib-ng"):
+    if name in ("ours zlib", "ours zlib-ng"):
         python, script = harness.environment("backends"), "echo_autobahn.py"
         env = {"PYTHONPATH": harness.SOURCE or str(harness.ROOT / "src")}
         options = (*options, f"backend={name.removeprefix('ours ')}")

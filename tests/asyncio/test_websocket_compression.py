@@ -14,6 +14,7 @@ from autobahn.asyncio import idle
 from autobahn.websocket import deflate
 from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.deflate import Deflater, Inflater, load_backend
+from autobahn.websocket.options import ClientOptions, ServerOptions
 from clock import Clock
 from websocket_world import Echo, World, until
 
@@ -111,7 +112,7 @@ def test_a_small_window_by_default_that_no_peer_notices():
 
 def test_backends(monkeypatch):
     assert load_backend("zlib") is zlib
-    with pytest.raises(ValueError, match="expected a backend out of zlib, isal, zlib-ng, got 'x'"):
+    with pytest.raises(ValueError, match="expected a backend out of auto, zlib, isal, zlib-ng, got 'x'"):
         load_backend("x")
     monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
     with pytest.raises(ImportError, match="expected the package 'zlib-ng' to be installed"):
@@ -128,6 +129,22 @@ def test_backends(monkeypatch):
         sent = Deflater(level=level, backend="isal").message(b"abc")
         assert inflate(Inflater(backend="isal"), sent) == b"abc"
     assert seen == [2, 1, 3]
+
+
+def test_the_fastest_backend_that_compresses_well_is_the_default(monkeypatch):
+    assert ServerOptions().compressionBackend == ClientOptions().compressionBackend == "auto"
+    monkeypatch.setattr(deflate, "_fastest", deflate._fastest.__wrapped__)
+    monkeypatch.setattr(deflate.importlib, "import_module", lambda name: types.SimpleNamespace(name=name))
+    assert load_backend("auto").name == "isal.isal_zlib"
+
+    def only_zlib(name):
+        if name != "zlib":
+            raise ImportError(name)
+        return zlib
+
+    monkeypatch.setattr(deflate.importlib, "import_module", only_zlib)
+    assert load_backend("auto") is zlib
+    assert inflate(Inflater(backend="auto"), Deflater(level=9, backend="auto").message(b"abc")) == b"abc"
 
 
 async def test_wrong_values():

@@ -9,22 +9,45 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from autobahn.websocket.errors import FrameError
 
-__all__ = ["BACKENDS", "Deflater", "Inflater", "load_backend"]
+__all__ = ["AUTO", "BACKENDS", "Deflater", "Inflater", "backend_name", "load_backend"]
 
 BACKENDS = {"zlib": "zlib", "isal": "isal.isal_zlib", "zlib-ng": "zlib_ng.zlib_ng"}
 """Modules with the interface of `zlib` by name."""
+AUTO = "auto"
+"""In place of a name: isal when it is installed, else zlib.
+
+100 KiB of JSON at our defaults: isal takes 135 µs for 28 KB, zlib 750 µs for 30 KB. zlib-ng is taken only when it is
+named: its level 1 takes 210 µs for 42 KB, its level 2 about what zlib takes, and a context of it 150 KiB (zlib 33; isal
+31, and up to 140 after long messages).
+"""
 _SLACK = 4096  # octets of history beyond the window before the oldest are dropped
 _PACKED = 4096  # from so many octets on, the history of an idle decompressor is kept compressed
 
 
+@cache
+def _fastest() -> str:
+    try:
+        importlib.import_module(BACKENDS["isal"])
+    except ImportError:
+        return "zlib"
+    return "isal"
+
+
+def backend_name(name: str) -> str:
+    """`name`, or what `AUTO` stands for here."""
+    return _fastest() if name == AUTO else name
+
+
 def load_backend(name: str) -> Any:
     """The module of this name. Raises `ImportError` when it is not installed, `ValueError` for another name."""
+    name = backend_name(name)
     if name not in BACKENDS:
-        raise ValueError(f"expected a backend out of {', '.join(BACKENDS)}, got {name!r}")
+        raise ValueError(f"expected a backend out of {', '.join((AUTO, *BACKENDS))}, got {name!r}")
     try:
         return importlib.import_module(BACKENDS[name])
     except ImportError:
@@ -231,6 +254,7 @@ class Deflater:
         mem_level: int = 8,
         backend: str = "zlib",
     ) -> None:
+        backend = backend_name(backend)
         self._zlib = load_backend(backend)
         self._in_message = False
         self.on_context: Callable[[], None] | None = None

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from autobahn.websocket.compress import DEFAULT_LEVEL, PerMessageCompressOffer
-from autobahn.websocket.deflate import load_backend
+from autobahn.websocket.deflate import AUTO, load_backend
 from autobahn.websocket.http import MAX_HEAD_SIZE, MAX_HEADERS
 from autobahn.websocket.origins import is_for_everybody
 
@@ -101,8 +101,8 @@ class Options:
     """Octets that may wait for `async` callbacks before reading from the network pauses."""
     compressionLevel: int = DEFAULT_LEVEL
     """0 (none) to 9 (small and slow), -1: what the backend takes for a good balance."""
-    compressionBackend: str = "zlib"
-    """"zlib", or, when the package of that name is installed, "isal" (fast) or "zlib-ng"."""
+    compressionBackend: str = AUTO
+    """"zlib", or, when the package of that name is installed, "isal" (fast) or "zlib-ng"; "auto": isal or else zlib."""
     compressionIdleTimeout: float = 5
     """Seconds without a message after which the memory of compression contexts is given back."""
     countTraffic: bool = False
