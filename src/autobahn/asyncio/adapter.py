@@ -6,7 +6,8 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from types import BuiltinMethodType
+from typing import Any, ClassVar, TypeVar, cast
 
 from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
@@ -31,7 +32,33 @@ _receiving = attrgetter(*_RECEIVING)
 def _is_async(callback: Callable[..., Any]) -> bool:
     """The same as `inspect.iscoroutinefunction`, faster for what callbacks usually are."""
     code = getattr(callback, "__code__", None)
-    return inspect.iscoroutinefunction(callback) if code is None else bool(code.co_flags & inspect.CO_COROUTINE)
+    if code is not None:
+        return bool(code.co_flags & inspect.CO_COROUTINE)
+    return type(callback) is not BuiltinMethodType and inspect.iscoroutinefunction(callback)
+
+
+class _Option:
+    """An option in force, under its documented name; the program may put a value of its own in its place.
+
+    Not `__getattr__` in the class: that makes the interpreter look up every attribute of every protocol the long way.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: WebSocketAdapterProtocol | None, owner: type) -> Any:
+        if instance is None or instance._ws_connection is None:
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r} before it is connected")
+        return instance._ws_connection.options.value(self._name)
+
+
+def with_options(cls: type[P]) -> type[P]:
+    """`cls`, whose instances have the options in force as attributes."""
+    for name in cls._ws_option_names:
+        setattr(cls, name, _Option(name))
+    return cls
 
 
 class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
@@ -268,14 +295,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         connection = self._ws_connection
         return [] if connection is None or connection.pmce is None else [connection.pmce]
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """The options in force, by name."""
-            if name in type(self)._ws_option_names and self._ws_connection is not None:
-                return self._ws_connection.options.value(name)
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     # -- what the connection tells (autobahn.websocket.connection.Events) -----------------------------------------
 
     def connection_ping(self, payload: bytes) -> None:
@@ -496,6 +515,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         return factory.options.updated(changes)
 
 
+P = TypeVar("P", bound=WebSocketAdapterProtocol)
 _OUR_RECEIVING = _receiving(WebSocketAdapterProtocol)
 
 IWebSocketChannel.register(WebSocketAdapterProtocol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-from autobahn.asyncio.adapter import WebSocketAdapterProtocol
+from autobahn.asyncio.adapter import WebSocketAdapterProtocol, with_options
 from autobahn.websocket import http
 from autobahn.websocket.connection import Connection
 from autobahn.websocket.errors import HandshakeError
@@ -25,6 +25,7 @@ from autobahn.websocket.types import (
 __all__ = ("WebSocketClientProtocol", "WebSocketServerProtocol")
 
 
+@with_options
 class WebSocketServerProtocol(WebSocketAdapterProtocol):
     """A server's end of a WebSocket connection."""
 
@@ -249,6 +250,7 @@ def _forwarded_for(request: ConnectionRequest, trusted: int) -> str | None:
     return addresses[-trusted] if len(addresses) >= trusted else None
 
 
+@with_options
 class WebSocketClientProtocol(WebSocketAdapterProtocol):
     """A client's end of a WebSocket connection."""
 
