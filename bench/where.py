@@ -32,7 +32,7 @@ GROUPS = {
         "_contextvars",
     ),
     "codec (msgspec, cbor2)": ("msgspec", "cbor2", "/wamp/codec"),
-    "compiled frame unit": ("_frames.",),
+    "compiled units (frames, lane)": ("_frames.", "_lane."),
     "autobahn.websocket": ("autobahn/websocket/",),
     "the program": ("/bench/",),
     "autobahn.rawsocket": ("autobahn/rawsocket/", "autobahn/asyncio/rawsocket"),
@@ -44,7 +44,8 @@ GROUPS = {
 
 OBJECTS = {
     "kernel": "kernel: sockets, epoll",
-    "_frames": "compiled frame unit",
+    "_frames": "compiled units (frames, lane)",
+    "_lane": "compiled units (frames, lane)",
     "msgspec": "msgspec",
     "_core": "msgspec",
     "cbor2": "cbor2",

@@ -10,7 +10,7 @@ from functools import partial
 import cbor2
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from autobahn.asyncio import routerlink
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="the extension autobahn.rou
 MAKERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 ENCODERS = {"json": msgspec.json.encode, "msgpack": msgspec.msgpack.encode, "cbor": cbor2.dumps}
 ROLES = {"roles": {"caller": {}, "callee": {}}}
+RULE = {"uri": "com", "match": "prefix", "allow": ["call", "register"]}
+ALLOWED = {"permissions": {"realm1": {"anonymous": [RULE]}}}
 LIMIT = 100_000
 
 
@@ -169,7 +171,9 @@ def test_everything_else_goes_the_ordinary_way(name, message):
         {"options": RealmOptions(disclose_caller="always")},
         {"options": RealmOptions(trustlevels={"anonymous": 3})},
         {"options": RealmOptions(strict_request_ids=True)},
-        {"permissions": {"realm1": {"anonymous": [{"uri": "com", "match": "prefix", "allow": ["call", "register"]}]}}},
+        {"options": RealmOptions(max_calls=1), **ALLOWED},
+        {"permissions": {"realm1": {"anonymous": {"authorizer": lambda *_: True}}}},
+        {"permissions": {"realm1": {"anonymous": [{**RULE, "disclose": {"caller": True}}]}}},
     ],
 )
 def test_no_call_is_carried_past_what_the_realm_has_to_say(name, options):
@@ -180,6 +184,33 @@ def test_no_call_is_carried_past_what_the_realm_has_to_say(name, options):
         world.callee.say(70, 1, {}, ["done"])
     assert worlds[0].outcome() == worlds[1].outcome()
     assert worlds[0].caller.carried == 0
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_a_rule_allows_is_carried_from_the_second_call_on(name):
+    worlds = [World(name, lanes, **ALLOWED) for lanes in (True, False)]
+    for world in worlds:
+        for number in range(1, 4):
+            world.caller.say(48, number, {}, "com.a", [number])
+            world.caller.say(48, number + 10, {}, "org.b")
+        world.callee.say(70, 1, {}, ["done"])
+    assert worlds[0].outcome() == worlds[1].outcome()
+    assert (worlds[0].caller.carried, worlds[0].callee.carried) == (2, 1)
+
+
+def test_a_call_that_is_not_allowed_any_more_is_refused():
+    world = World("json", **ALLOWED)
+    world.caller.say(48, 1, {}, "com.a")
+    world.caller.say(48, 2, {}, "com.a")
+    assert world.caller.carried == 1
+    world.router.permissions.invalidate()
+    world.caller.say(48, 3, {}, "com.a")
+    assert world.caller.carried == 1
+    world.router.permissions.replace({"realm1": {"anonymous": []}})
+    world.caller.link.session.permissions_changed(world.router.permissions)
+    world.caller.say(48, 4, {}, "com.a")
+    assert [msgspec.json.decode(data)[4] for data in world.caller.take()] == ["wamp.error.not_authorized"]
+    assert len(world.callee.take()) == 3
 
 
 def test_nothing_is_carried_past_a_message_that_waits():
@@ -259,7 +290,7 @@ def values_of(name):
         return st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 
     leaves = SCALARS if name == "json" else SCALARS | st.binary(max_size=40)
-    return st.recursive(leaves, containers, max_leaves=12)
+    return st.recursive(leaves, containers, max_leaves=8)
 
 
 def as_json(message, **options):
@@ -309,6 +340,7 @@ def check_octets(name, called, yielded):
 
 
 @pytest.mark.parametrize("name", MAKERS)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # under the sanitizers
 @given(data=st.data())
 def test_any_octets_have_the_effect_that_they_have_without_lanes(name, data):
     check_octets(name, data.draw(octets_of(name, 48)), data.draw(octets_of(name, 70)))

@@ -1,16 +1,29 @@
-"""Feeds the frame unit from, and lets it write to, buffers that end where the memory ends.
+"""Feeds the compiled units from, and lets them write to, buffers that end where the memory ends.
 
-Every payload size from 0 to 300 at every alignment: a read of one octet too many is a crash of this process. Also
-run by `run.sh` under AddressSanitizer and valgrind. Prints a line and exits with 0 when every result was right.
+Every payload size from 0 to 300 at every alignment, and every beginning of calls in three serializers: a read of one
+octet too many is a crash of this process. Also run by `run.sh` under AddressSanitizer and valgrind. Prints a line and
+exits with 0 when every result was right.
 """
 
 import argparse
 import ctypes
 import mmap
 import sys
+from types import SimpleNamespace
 
+import cbor2
+import msgspec
+
+from autobahn.rawsocket.frames import Reader as RawReader
+from autobahn.rawsocket.frames import Writer as RawWriter
+from autobahn.rawsocket.frames import new_pump
+from autobahn.router.lane import COMPILED as LANES
+from autobahn.router.lane import ShortWay
 from autobahn.websocket.errors import FrameError
 from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer
+
+if LANES:
+    from autobahn.router import _lane
 
 PAGE = mmap.PAGESIZE
 
@@ -87,6 +100,39 @@ def check_close(guarded, size):
     assert collector.messages == [(1000, reason.decode())]
 
 
+class CallWorld:
+    """A lane to itself: what arrives at it as CALL leaves it as INVOCATION."""
+
+    def __init__(self, name, send):
+        def call(*_):
+            raise AssertionError("expected nothing to go the ordinary way through the table")
+
+        self.refused = []
+        self.calls, self.invocations, self.last_invocation = {}, {}, 0
+        self._table = {48: call, 70: call, 0: ShortWay(call, {"com.a": SimpleNamespace(callee=self, id=5)}, call)}
+        self.lane = _lane.Lane(self, self.refused.append, self.refused.append, send, name, name != "json", 10_000)
+
+
+def check_calls(guarded, name, encode):
+    """Each beginning of a CALL, and the whole of it, as frames that end at the border."""
+    whole = encode([48, 77, {}, "com.a", [1, -70000, 1.5, None, True, "é" * 40, {"k": ["x" * 70, {}]}], {"kw": [[]]}])
+    writer = RawWriter(lambda: None)
+    world = CallWorld(name, writer.message)
+    reader = RawReader(world.lane.receive, None, None)
+    for size in range(len(whole) + 1):
+        octets = guarded.put(size.to_bytes(4, "big") + whole[:size])
+        new_pump(reader, writer, octets, lambda: None, world.refused.append).buffer_updated(len(octets))
+    assert world.refused == [whole[:size] for size in range(len(whole))], name
+    assert writer.take()[4:] == encode([68, 1, 5, {}]).replace(*_count(name)) + whole[
+        whole.index(b"com.a") + 5 :
+    ].lstrip(b'"')
+
+
+def _count(name):
+    """What makes the head of an INVOCATION without payload one of six elements."""
+    return {"json": (b"]", b""), "msgpack": (b"\x94", b"\x96"), "cbor": (b"\x84", b"\x86")}[name]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="a few cuts per size instead of all")
@@ -99,6 +145,9 @@ def main():
                 check(guarded, size, shift, masked)
         if size <= 123:
             check_close(guarded, size)
+    if LANES:
+        for name, encode in (("json", msgspec.json.encode), ("msgpack", msgspec.msgpack.encode), ("cbor", cbor2.dumps)):
+            check_calls(guarded, name, encode)
     print(f"all sizes from 0 to 300 are right ({'compiled' if COMPILED else 'pure'})")
     return 0
 

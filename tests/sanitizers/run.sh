@@ -24,7 +24,7 @@ build() {  # build DIRECTORY FLAGS...: a copy of the package there, with the uni
     shift
     mkdir -p "$place"
     cp -r "$root/src/autobahn" "$place/autobahn"
-    for unit in websocket/_frames rawsocket/_frames; do
+    for unit in websocket/_frames rawsocket/_frames router/_lane; do
         rm -f "$place/autobahn/$unit"*.so "$place/autobahn/$unit.c"
         (cd "$place" && "$python" -m cython -3 -o "autobahn/$unit.c" "autobahn/$unit.pyx")
         gcc -shared -fPIC -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-cast-function-type \
@@ -42,8 +42,9 @@ under_asan() {
 }
 under_asan -c 'import autobahn.websocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan -c 'import autobahn.rawsocket._frames as f; assert "asan" in f.__file__, f.__file__'
+under_asan -c 'import autobahn.router._lane as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py tests/asyncio/test_lane.py)
 
 gcc -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -I"$root/src/autobahn/websocket" "$root/tests/sanitizers/utf8.c" -o "$work/utf8"
@@ -66,7 +67,7 @@ PYTHONMALLOC=malloc PYTHONPATH="$work/plain" PYTHONDONTWRITEBYTECODE=1 \
 awk -v RS='\n==[0-9]+== *\n' '{
     split($0, lines, "\n"); near = ""
     for (at = 1; at <= 6; at++) near = near lines[at]
-    if (near ~ /_frames/ && $0 ~ /(Invalid|ninitialised|overlap)/) { print; found = 1 }
+    if (near ~ /_frames|_lane/ && $0 ~ /(Invalid|ninitialised|overlap)/) { print; found = 1 }
 } END { exit found }' "$work/valgrind.log" || { echo "sanitize: valgrind found the above" >&2; exit 1; }
 grep -q "ERROR SUMMARY" "$work/valgrind.log" || { echo "sanitize: valgrind did not run to its end" >&2; exit 1; }
 echo "sanitize: nothing found"

@@ -9,7 +9,6 @@ Memory rules: a pointer into a message lives only within the call that got it; n
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_CheckExact
 from cpython.object cimport PyObject
 from libc.string cimport memcmp, memcpy
 
@@ -26,6 +25,7 @@ cdef extern from "Python.h":
 include "../_lane.pxi"
 include "_formats.pxi"
 
+cdef double FOREVER = float("inf")
 cdef u64 MAX_ID = <u64>1 << 53
 cdef dict _FORMATS = {"msgpack": MSGPACK, "json": JSON, "cbor": CBOR}
 FORMATS = frozenset(_FORMATS)
@@ -41,6 +41,7 @@ cdef class Lane:
     cdef object _session, _receive, _failed, _send
     cdef object _table  # of the session, when it was looked at last
     cdef object _exact  # registrations by URI if calls go the short way, else None
+    cdef object _verdicts  # on calls, by URI; None: none is needed
     cdef bint _yields  # whether results go the short way
     cdef bytes _uri  # of the call before
     cdef object _procedure  # the same as a str
@@ -70,7 +71,7 @@ cdef class Lane:
 
     def stop(self):
         """The link is gone: nothing is carried any more, and nothing is referred to."""
-        self._session = self._table = self._exact = self._writer = None
+        self._session = self._table = self._exact = self._verdicts = self._writer = None
         self._receive = self._failed = _nowhere
         self._send = _gone
         self._append = NULL
@@ -109,9 +110,10 @@ cdef class Lane:
         self._exact = None
         self._yields = False
         short = table.get(0)
-        if type(short) is tuple:
-            self._exact = short[1] if table.get(48) == short[0] and PyDict_CheckExact(short[1]) else None
-            self._yields = table.get(70) == short[2]
+        if isinstance(short, tuple):  # a ShortWay
+            self._exact = short.registrations if table.get(48) == short.call else None
+            self._yields = table.get(70) == short.yielded
+            self._verdicts = short.verdicts
         return 0
 
     cdef int _call(self, ab_head *head) except -1:
@@ -124,7 +126,10 @@ cdef class Lane:
         cdef Py_ssize_t size
         if self._exact is None:
             return 0
-        registration = (<dict>self._exact).get(self._name(head))
+        name = self._name(head)
+        if self._verdicts is not None and not self._is_allowed(name):
+            return 0
+        registration = (<dict>self._exact).get(name)
         callee = None if registration is None else registration.callee
         if callee is None:
             return 0
@@ -174,6 +179,11 @@ cdef class Lane:
         del (<dict>caller.calls)[number]
         lane._put(start, size, head)
         return 1
+
+    cdef bint _is_allowed(self, object name) except -1:
+        """Whether it has been decided once and for all that these clients may call this, and nothing but that."""
+        cdef object verdict = (<dict>self._verdicts).get(name)
+        return verdict is not None and verdict.error is None and verdict.disclose is None and verdict.until == FOREVER
 
     cdef object _name(self, ab_head *head):
         """The URI of a CALL as a str; mostly it is that of the CALL before."""

@@ -10,6 +10,7 @@ from msgspec import Raw
 from autobahn.router.calls import NOBODY, UNAVAILABLE, Desk, fail, interrupt
 from autobahn.router.config import RealmOptions
 from autobahn.router.delivery import ERROR_FOR, INVOCATION_FOR, RESULT_FOR, decoded
+from autobahn.router.lane import ShortWay
 from autobahn.router.observer import RealmObserver
 from autobahn.router.options import (
     FEATURE_NOT_SUPPORTED,
@@ -60,7 +61,7 @@ class Dealer:
             64: self.registrar.register,
             66: self.registrar.unregister,
             70: self.yielded,
-            0: (self.call, self.registrations.exact, self.yielded),  # of what a `lane` is the short way, if it serves
+            0: ShortWay(self.call, self.registrations.exact, self.yielded),
         }
 
     def features(self) -> dict[str, bool]:

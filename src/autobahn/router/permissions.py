@@ -197,6 +197,9 @@ class Guard:
         self._clock = clock
         self._caches: dict[int, dict[Any, Verdict]] = {code: {} for code in ACTIONS}
         self.table: dict[int, Any] = {**realm_table, **{code: self._guarded(code) for code in ACTIONS}}
+        short = realm_table.get(0)
+        if short is not None and short.call == realm_table[48]:
+            self.table[0] = short._replace(call=self.table[48], verdicts=self._caches[48])
 
     def forget(self, uri: str | None) -> None:
         """Decisions about ``uri`` are made again."""
