@@ -334,7 +334,7 @@ def main():
     bad = {name: outcome for name, outcome in outcomes.items() if outcome != "ok"}
     passed = bool(outcomes) and not bad
     result = {"client": package(), "serializer": args.serializer, "checks": len(outcomes), "bad": bad}
-    print(json.dumps(result | {"passed": passed}))
+    print(json.dumps(result | {"names": list(outcomes), "passed": passed}))
     return 0 if passed else 1
 
 

@@ -10,12 +10,14 @@ import contextlib
 import json
 import os
 import pathlib
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 
 import world
 
@@ -34,6 +36,10 @@ REALM = "realm1"
 OPEN_LIMIT = 60.0  # crossbar takes seconds to listen
 CHECK_LIMIT = 90.0
 STOP_LIMIT = 15.0
+
+
+CHECKED: dict[str, list[str]] = {}
+"""The names of what a script has checked."""
 
 
 class HarnessError(Exception):
@@ -229,9 +235,11 @@ def our_world():
         process.communicate(timeout=STOP_LIMIT)
 
 
-def check_script(script: str, python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
+def check_script(
+    script: str, python: str, url: str, serializer: str, folder: pathlib.Path, *role: str
+) -> tuple[bool, str]:
     """A script of checks under one Python against one router."""
-    command = [python, str(HERE / script), "--url", url]
+    command = [python, str(HERE / script), *role, "--url", url]
     try:
         done = run_limited([*command, "--serializer", serializer], folder)
     except subprocess.TimeoutExpired:
@@ -244,7 +252,18 @@ def check_script(script: str, python: str, url: str, serializer: str, folder: pa
     if result["client"].split()[0] != distribution:
         return False, f"expected {distribution} under test, got {result['client']}"
     bad = "; ".join(f"{name}: {outcome}" for name, outcome in result["bad"].items())
+    CHECKED.setdefault(script, result.get("names", []))
     return result["passed"], bad or f"{result['checks']} checks"
+
+
+def check_mixed(serving: str, using: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
+    """One package serves, the other calls."""
+    command = [serving, str(HERE / "mixed_check.py"), "serve", "--url", url, "--serializer", serializer]
+    with running(command, folder / "serving.log", clean_env(), folder) as server:
+        outcome = check_script("mixed_check.py", using, url, serializer, folder, "use")
+    if server.status != 0:
+        return False, f"{outcome[1]}; the serving end: exit status {server.status}: {server.tail(600)}"
+    return outcome
 
 
 def check_demo(python: str, url: str, serializer: str, folder: pathlib.Path) -> tuple[bool, str]:
@@ -279,11 +298,14 @@ def check_pair(client: str, python: str, router: str, rows: list[dict], serializ
         rows.append({"client": client, "router": router, "check": what, "passed": passed, "detail": detail})
         print(f"  {'ok ' if passed else 'BAD'} {client} on {router}: {what}: {detail[:300]}", flush=True)
 
+    other = sys.executable if python != sys.executable else peer_bin("autobahn", "python")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         try:
             with start(folder) as (url, started):
                 for serializer in serializers:
+                    row(f"calls the other package, {serializer}", check_mixed(other, python, url, serializer, folder))
+                    row(f"serves the other package, {serializer}", check_mixed(python, other, url, serializer, folder))
                     row(serializer, check_script("client_check.py", python, url, serializer, folder))
                     row(f"demo, {serializer}", check_demo(python, url, serializer, folder))
                 with contextlib.nullcontext(url) if router == "crossbar" else our_world() as url:
@@ -310,6 +332,39 @@ def table(rows: list[dict], versions: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def page(rows: list[dict], versions: dict[str, str]) -> str:
+    """`docs/interop.md`: what was run, and how it ended."""
+    failed = sum(not row["passed"] for row in rows)
+    features = "\n".join(f"- {name}" for name in CHECKED.get("feature_check.py", []))
+    mixed = ", ".join(CHECKED.get("mixed_check.py", []))
+    return PAGE_TEXT.format(
+        day=time.strftime("%Y-%m-%d"), python=platform.python_version(), ours=metadata.version("autobahn-asyncio"),
+        summary=f"{len(rows)} rows, {failed or 'none'} not ok", table=table(rows, versions), features=features,
+        mixed=mixed,
+    )  # fmt: skip
+
+
+PAGE_TEXT = """# Interop with autobahn and crossbar
+
+Written by `python tests/interop/run.py --page` on {day}, under Python {python}: {summary}.
+
+Both packages have the same import name, so the same programs run under either: `tests/interop/client_check.py` (calls,
+errors, publications and subscriptions with every type of payload), `tests/interop/feature_check.py` (below), and the
+demo of the peer package, unchanged. "ours" is this package, {ours}. In the rows "calls" and "serves the other package"
+one package is at each end of the same router.
+
+{table}
+
+## What "features" are
+
+{features}
+
+## What is called across packages
+
+{mixed}.
+"""
+
+
 def main() -> int:
     """Exit status 0 when every check passed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -317,6 +372,7 @@ def main() -> int:
     add = parser.add_argument
     add("--pair", action="append", choices=pairs, help="only this pair (repeatable); default: the first two")
     add("--serializer", action="append", choices=SERIALIZERS, help="only this serializer (repeatable)")
+    add("--page", action="store_true", help="write docs/interop.md")
     args = parser.parse_args()
     versions = {name: set_up(name) for name in PACKAGES}
     pythons = {"peer": peer_bin("autobahn", "python"), "ours": sys.executable}
@@ -326,6 +382,8 @@ def main() -> int:
         client, router = pair.split("-on-")
         check_pair(names[client], pythons[client], router, rows, args.serializer or SERIALIZERS)
     (PEERS / "interop.json").write_text(json.dumps({"versions": versions, "rows": rows}, indent=1))
+    if args.page:
+        (ROOT / "docs" / "interop.md").write_text(page(rows, versions))
     print()
     print(table(rows, versions))
     return 0 if all(row["passed"] for row in rows) else 1
