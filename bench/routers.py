@@ -275,10 +275,10 @@ def patterns(table: tables.Table) -> list[tables.Table]:
 # -- joins, memory, start --
 
 SIZE_NOTE = (
-    "Joins: TCP, WebSocket, HELLO, WELCOME, GOODBYE and the end of the connection, 32 at a time; per second of wall "
-    "clock, which the router's core limits, and CPU µs. Memory of all its processes: per session beyond the first "
-    "hundred (PSS, json over WebSocket), and at rest (RSS). Start: from the command until it accepts connections, the "
-    "best of several; ours is the `autobahn router` command."
+    "Joins: TCP, WebSocket (or RawSocket), HELLO, WELCOME, GOODBYE and the end of the connection, 32 at a time; per "
+    "second of wall clock, which the router's core limits, and CPU µs. Memory of all its processes: per session beyond "
+    "the first hundred (PSS, json over WebSocket), and at rest (RSS). Start: from the command until it accepts "
+    "connections, the best of several; ours is the `autobahn router` command."
 )
 
 
@@ -311,14 +311,17 @@ def sizes(options: tables.Options) -> tables.Table:
                     sock.close()
             print("measured: router, memory", flush=True)
 
-            def measure(who: str) -> harness.Sample | None:
-                numbers = ["32", str(seconds / 5), str(seconds)]
-                command = [str(servers[who].port), "ws", templates, *numbers, servers[who].pids()]
-                return harness.load([generator, "joins", *command])
+            for transport, suffix in (("ws", ""), ("rs", ", RawSocket")):
 
-            cells = tables.summarize(tables.interleave(list(servers), rounds, measure), BASE)
-            rows["CPU µs per join"].cells = cells
-            rows["joins per second"].cells = {who: tables.Cell(value=cell.rate or 0) for who, cell in cells.items()}
+                def measure(who: str, transport: str = transport) -> harness.Sample | None:
+                    numbers = ["32", str(seconds / 5), str(seconds)]
+                    command = [str(running[who].at(transport)), transport, templates, *numbers, servers[who].pids()]
+                    return harness.load([generator, "joins", *command])
+
+                cells = tables.summarize(tables.interleave(list(servers), rounds, measure), BASE)
+                rows[f"CPU µs per join{suffix}"].cells = cells
+                rates = {who: tables.Cell(value=cell.rate or 0) for who, cell in cells.items()}
+                rows[f"joins per second{suffix}"].cells = rates
             print("measured: router, joins", flush=True)
         started(rows, names, folder, 2 if options.quick else 4)
     return tables.Table("Router: joins, memory, start", names, list(rows.values()), BASE, SIZE_NOTE)
@@ -327,6 +330,8 @@ def sizes(options: tables.Options) -> tables.Table:
 GOALS = {
     "joins per second": "≥ 4,000",
     "CPU µs per join": "≤ 250",
+    "joins per second, RawSocket": "",
+    "CPU µs per join, RawSocket": "",
     "memory of an idle session, KiB": "≤ 12 KiB",
     "start to listening, s": "≤ 0.3 s",
     "memory at rest, MiB": "≤ 35 MiB",

@@ -1,12 +1,12 @@
 // Load on an echo server, its opening handshakes, and an echo server: the floor of what a server can cost.
 //
 //   wsbench load PORT raw|ws|deflate FRAMEFILE INFLIGHT CONNECTIONS WARM SECONDS PIDS
-//   wsbench handshakes PORT PARALLEL SECONDS PIDS    opens and closes connections, so many at a time
+//   wsbench handshakes PORT PARALLEL SECONDS PIDS [cookies]    opens and closes connections, so many at a time
 //   wsbench serve PORT raw|ws                  echoes octets, or messages
 //
 // FRAMEFILE holds one complete masked frame. `load` keeps INFLIGHT of them under way on each connection and counts the
 // messages that come back; `raw` sends the same octets without a handshake and expects them back unchanged; `deflate`
-// offers permessage-deflate. PIDS are the processes whose CPU time is reported. Prints one JSON line.
+// offers permessage-deflate. `cookies`: each visitor has one of its own, so that no two requests are alike. PIDS are the processes whose CPU time is reported. Prints one JSON line.
 #include "serving.h"
 
 static const char *OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
@@ -134,27 +134,37 @@ typedef struct {
     char in[2048];
 } Visitor;
 
-static void knock(int ep, Visitor *v, int port) {
-    char request[512];
+// 16 octets in base64, each time others.
+static void new_key(char *key) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (int i = 0; i < 21; i++) key[i] = letters[rand() & 63];
+    memcpy(key + 21, "Q==", 4);
+}
+
+static void knock(int ep, Visitor *v, int port, int cookies) {
+    static int count;
+    char request[512], key[25], cookie[32] = "";
+    new_key(key);
+    if (cookies) snprintf(cookie, sizeof cookie, "Cookie: visitor=%d\r\n", ++count);
     v->fd = connect_loopback(port);
     v->got = v->upgraded = 0;
     set_nonblocking(v->fd);
     watch(ep, EPOLL_CTL_ADD, v->fd, v, 0);
     int n = snprintf(request, sizeof request,
                      "GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                     port);
+                     "%sSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                     port, cookie, key);
     if (send(v->fd, request, n, MSG_NOSIGNAL) != n) DIE("send of the handshake");
 }
 
 // So many connections at a time: TCP, upgrade, close frame, the server's close frame, its end of the connection.
-static int handshakes(int port, int parallel, double duration, const char *pids) {
+static int handshakes(int port, int parallel, double duration, const char *pids, int cookies) {
     static const uint8_t close_frame[8] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
     int ep = epoll_create1(0);
     Visitor *visitors = calloc(parallel, sizeof *visitors);
     struct epoll_event events[64];
     uint64_t done = 0;
-    for (Visitor *v = visitors; v < visitors + parallel; v++) knock(ep, v, port);
+    for (Visitor *v = visitors; v < visitors + parallel; v++) knock(ep, v, port, cookies);
     double begin = now(), load0 = own_cpu(), server0 = cpu_of(pids);
     while (now() - begin < duration) {
         int n = epoll_wait(ep, events, 64, 5000);
@@ -167,7 +177,7 @@ static int handshakes(int port, int parallel, double duration, const char *pids)
                 if (!v->upgraded) DIE("closed during the handshake");
                 close(v->fd);
                 done++;
-                knock(ep, v, port);
+                knock(ep, v, port, cookies);
                 continue;
             }
             v->got += r;
@@ -286,8 +296,8 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     pin();
     if (argc == 10 && !strcmp(argv[1], "load")) return load(argv + 2);
-    if (argc == 6 && !strcmp(argv[1], "handshakes"))
-        return handshakes(atoi(argv[2]), atoi(argv[3]), atof(argv[4]), argv[5]);
+    if ((argc == 6 || argc == 7) && !strcmp(argv[1], "handshakes"))
+        return handshakes(atoi(argv[2]), atoi(argv[3]), atof(argv[4]), argv[5], argc == 7);
     if (argc == 4 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]), !strcmp(argv[3], "ws"));
     DIE("usage: see the top of wsbench.c");
 }
