@@ -12,7 +12,8 @@ cdef extern from *:
         const octet *data
         Py_ssize_t size
 
-# Sends one message made of spans; 0: not this way, send it as bytes. A writer's attribute `c_append`.
+# Sends one message made of spans; 0: not this way, send it as bytes. `c_append` of the object whose method `message`
+# sends messages as bytes.
 ctypedef int (*ab_append)(PyObject *writer, const ab_span *spans, int count) except -1
 # Takes one message. An attribute `c_take` of the object whose method `receive` takes messages as bytes.
 ctypedef int (*ab_take)(PyObject *lane, const octet *data, Py_ssize_t size) except -1

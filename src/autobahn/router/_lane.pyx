@@ -66,7 +66,7 @@ cdef class Lane:
         self.c_take = _TAKE
         self._writer = getattr(send, "__self__", None)
         capsule = getattr(self._writer, "c_append", None)
-        if PyCapsule_IsValid(capsule, "autobahn.append"):
+        if PyCapsule_IsValid(capsule, "autobahn.append") and send == self._writer.message:
             self._append = <ab_append>PyCapsule_GetPointer(capsule, "autobahn.append")
 
     def stop(self):
