@@ -9,7 +9,7 @@ from autobahn.asyncio.connect import connect
 from autobahn.asyncio.serve import serve
 from autobahn.exception import ConnectFailed, ConnectionClosed
 from autobahn.wamp import ApplicationError
-from autobahn.wamp.exception import TransportLost
+from autobahn.wamp.exception import SessionNotReady, TransportLost
 
 WELCOME = json.dumps([2, 7, {"roles": {"broker": {}, "dealer": {}}}])
 BAD = [
@@ -46,7 +46,7 @@ class BadRouter:
 async def test_T_PV_8_what_cannot_be_understood(octets):
     router = BadRouter(octets)
     async with serve(router, subprotocols=["wamp.2.json"]) as server:
-        with pytest.raises((ApplicationError, TransportLost, ConnectFailed)) as caught:
+        with pytest.raises((ApplicationError, TransportLost, ConnectFailed, SessionNotReady)) as caught:
             async with connect(server.url, realm="realm1", serializers=["json"]) as session:
                 left = asyncio.Event()
                 session.on("disconnect", lambda *a, **k: left.set())
@@ -66,7 +66,7 @@ async def test_T_PV_8_what_cannot_be_understood(octets):
 async def test_T_PV_8_a_binary_frame_where_text_was_agreed_on():
     router = BadRouter(b"[36, 1, 1, {}]")
     async with serve(router, subprotocols=["wamp.2.json"]) as server:
-        with pytest.raises((ApplicationError, TransportLost, ConnectFailed)):
+        with pytest.raises((ApplicationError, TransportLost, ConnectFailed, SessionNotReady)):
             async with connect(server.url, realm="realm1", serializers=["json"]) as session:
                 await session.call("com.a")
         async with asyncio.timeout(10):

@@ -149,7 +149,7 @@ class Attempt:
             await asyncio.wait({connecting})
         if not connecting.cancelled():
             self._protocol = connecting.result()
-            self._phase = "join"
+            self._phase = self._phase or "join"  # it may have joined in the same turn
 
     def _watch(self, session: Any, silent: int) -> None:
         """Gives up when the router has not answered HELLO or AUTHENTICATE in time.

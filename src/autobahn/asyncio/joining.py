@@ -58,7 +58,8 @@ async def close_session(session: Session, exc: BaseException | None) -> None:
     """The session said GOODBYE, the connection is closed, and no callback runs any more."""
     transport = session.transport
     try:
-        session.leave()
+        if session.is_attached():
+            session.leave()
         await session.wait_disconnected()
     except BaseException:
         if transport is not None:

@@ -34,11 +34,12 @@ class CancellableFuture(asyncio.Future[Any]):
 class AsyncioRuntime:
     """Runs the coroutines of one session (or component) and remembers which tasks are its own."""
 
-    __slots__ = ("_pool", "_tasks", "loop")
+    __slots__ = ("_pool", "_starting", "_tasks", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop if loop is not None else asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._starting = 0  # eager tasks that have not come to their first wait: they are not in the set yet
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     def create_future(self, on_cancel: Callable[[], None] | None = None) -> asyncio.Future[Any]:
@@ -52,7 +53,11 @@ class AsyncioRuntime:
     def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run ``coro`` as a task of ours; an error that escapes it is logged once."""
         if _EAGER and asyncio._get_running_loop() is self.loop:
-            task = asyncio.eager_task_factory(self.loop, coro, name=name)  # type: ignore[attr-defined,unused-ignore]
+            self._starting += 1
+            try:
+                task = asyncio.eager_task_factory(self.loop, coro, name=name)  # type: ignore[attr-defined,unused-ignore]
+            finally:
+                self._starting -= 1
         else:
             task = self.loop.create_task(coro, name=name)
         if task.done():
@@ -68,11 +73,14 @@ class AsyncioRuntime:
             self.report(f"While running {task.get_name()}", task.exception())
 
     def owns(self, task: asyncio.Task[Any]) -> bool:
-        """Whether ``task`` was started here and still runs."""
-        return task in self._tasks
+        """Whether ``task``, the current one, was started here."""
+        return task in self._tasks or self._starting > 0
 
     def gather(self, *awaitables: Awaitable[Any], return_exceptions: bool = False) -> asyncio.Future[list[Any]]:
-        """A future of all results in order."""
+        """A future of all results in order. Coroutines start before this returns, where tasks can (Python 3.12)."""
+        if _EAGER and asyncio._get_running_loop() is self.loop:
+            start = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
+            awaitables = tuple(start(self.loop, one) if asyncio.iscoroutine(one) else one for one in awaitables)
         return asyncio.gather(*awaitables, return_exceptions=return_exceptions)
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:

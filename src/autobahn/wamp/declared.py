@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from autobahn.wamp.exception import TypeCheckError
@@ -50,7 +50,8 @@ def declared_endpoints(
         patterns: Any = getattr(raw, "_wampuris", None) or getattr(getattr(raw, "__func__", None), "_wampuris", ())
         for pattern in patterns:
             if pattern.is_endpoint() if target == "procedure" else pattern.is_handler():
-                bound = raw.__get__(obj, cls) if hasattr(raw, "__get__") else types.MethodType(raw, obj)
+                binds = hasattr(raw, "__get__") and not isinstance(raw, partial)  # 3.13 warns that it will
+                bound = raw.__get__(obj, cls) if binds else types.MethodType(raw, obj)
                 found.append(_from_pattern(bound, pattern, options, check_types, options_class))
     return found
 

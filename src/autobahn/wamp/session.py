@@ -32,7 +32,7 @@ from autobahn.wamp.request import Subscription
 from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
-from autobahn.wamp.streams import CallStream
+from autobahn.wamp.streams import CallStream, turn
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, Event, SessionDetails, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes
 
@@ -396,6 +396,7 @@ class ClientSession(_Interfaces):
         if self._transport is not None and self._transport.isOpen():
             self._transport.send(message.Abort({"message": text}, ApplicationError.PROTOCOL_VIOLATION))
         if self._state is not State.CLOSED:
+            self._enqueue(turn)  # onLeave may close the transport, and what it says at its end comes first
             self._end(CloseDetails(ApplicationError.PROTOCOL_VIOLATION, text))
         self._state = State.FAILED
 
