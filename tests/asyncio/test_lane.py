@@ -1,5 +1,6 @@
 """What a lane carries, and that everything is as it would be without it: the same octets at the same clients."""
 
+import asyncio
 import gc
 import json
 import re
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import autobahn
 from autobahn.asyncio import routerlink
+from autobahn.asyncio.router import Router as AsyncioRouter
 from autobahn.asyncio.routerlink import RouterLink
 from autobahn.exception import Disconnected
 from autobahn.rawsocket.frames import Reader, Writer
@@ -477,6 +480,24 @@ def test_another_callback_takes_the_place_of_the_lane():
     reader.on_message = world.caller.receive
     reader.feed(data)
     assert len(world.callee.take()) == 1
+
+
+@pytest.mark.parametrize("caller", ["ws", "rs"])
+@pytest.mark.parametrize("callee", ["ws", "rs"])
+@pytest.mark.parametrize("name", MAKERS)
+async def test_between_real_clients(caller, callee, name):
+    async with AsyncioRouter() as router:
+        urls = {"ws": router.url, "rs": router.url.replace("ws://", "rs://").removesuffix("/ws")}
+        async with (
+            autobahn.connect(urls[callee], realm="realm1", serializers=[name]) as serving,
+            autobahn.connect(urls[caller], realm="realm1", serializers=[name]) as calling,
+        ):
+            lanes = [session.lane for session in router.core.links]
+            await serving.register(lambda *args, **kwargs: [args, kwargs], "com.echo")
+            sizes = (1, 10_000, 600_000)  # the last one is longer than what is read at a time
+            answers = await asyncio.gather(*(calling.call("com.echo", "ä" * size, k=[1.5, None]) for size in sizes))
+            assert answers == [[["ä" * size], {"k": [1.5, None]}] for size in sizes]
+            assert sorted(lane.carried for lane in lanes) == [3, 3]
 
 
 # ---- ends -----------------------------------------------------------------------------------------------------
