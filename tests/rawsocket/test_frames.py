@@ -1,8 +1,10 @@
 """`Reader` and `Writer` of both twins: whole, split anywhere, with trailing octets; T-RS-4 to T-RS-7, T-RS-9."""
 
+import gc
 import random
 import time
 import tracemalloc
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -372,3 +374,24 @@ def test_views_that_a_transport_keeps_stay_as_they_were(twin):
             sent[at] = b""
     assert len(kept) > 10
     assert all(view == data for view, data in kept)
+
+
+def test_a_stopped_reader_refers_to_nobody(twin):
+    class Callee:
+        def __init__(self):
+            self.reader = twin.Reader(self.hear, self.hear, self.hear)
+
+        def hear(self, data):
+            self.reader.stop()
+
+    callee = Callee()
+    reader, is_there = callee.reader, weakref.ref(callee)
+    gc.collect()
+    gc.disable()
+    try:
+        reader.feed(wire((MESSAGE, b"a"), (MESSAGE, b"b")))
+        del callee
+        assert is_there() is None
+    finally:
+        gc.enable()
+    reader.feed(wire((PING, b"a")))
