@@ -338,7 +338,7 @@ async def test_everything_written_during_one_read_or_one_turn_leaves_in_one_writ
     assert transport.writes[1:] == ["eof"]
     protocol.connection_lost(None)
     protocol.connection_lost(None)
-    assert protocol._link.session is None
+    assert protocol._link is None
 
 
 async def test_whoever_sends_pings_and_reads_no_pongs_has_to_wait():
