@@ -50,10 +50,14 @@ class HouseSession(Peer):
             self._procedures[max(self.registrations)] = procedure, inspect.signature(procedure)
         registrar.ids = clients_ids
 
+    def is_heard(self, topic: str) -> bool:
+        """Whether somebody may have subscribed to ``topic``, so that an event is worth making."""
+        subscriptions = self._broker.subscriptions
+        return not self.is_silent and (topic in subscriptions.exact or subscriptions.has_patterns)
+
     def publish(self, topic: str, *args: Any) -> None:
         """Whoever subscribed to ``topic`` has the event."""
-        subscriptions = self._broker.subscriptions
-        if not self.is_silent and (topic in subscriptions.exact or subscriptions.has_patterns):
+        if self.is_heard(topic):
             self._broker.publish(self, Publish(1, {}, topic, list(args)))
 
     def _receive(self, msg: Any) -> None:

@@ -67,7 +67,8 @@ class SessionMeta(RealmObserver):
     # ---- events ----------------------------------------------------------------------------------------
 
     def session_joined(self, session: Peer) -> None:
-        self._house.publish("wamp.session.on_join", session_details(session))
+        if self._house.is_heard("wamp.session.on_join"):
+            self._house.publish("wamp.session.on_join", session_details(session))
 
     def session_left(self, session: Peer) -> None:
         self._house.publish("wamp.session.on_leave", session.id, session.authid, session.authrole)

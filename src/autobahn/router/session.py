@@ -489,11 +489,15 @@ def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
     with it. The specification says so of progressive results, too, but AutobahnJS announces those alone, and what a
     callee sends after its caller has gone is dropped anyway.
     """
-    announced = dict(NO_FEATURES)
+    announced = NO_FEATURES
     for role in ROLES:
-        features = (roles.get(role) or {}).get("features")
+        details = roles.get(role)
+        features = details.get("features") if details else None
         if features:
-            announced[role] = frozenset(name for name, is_wanted in features.items() if is_wanted)
-    if "call_canceling" not in announced["callee"]:
-        announced["callee"] -= {"progressive_call_invocations"}
+            if announced is NO_FEATURES:
+                announced = dict(NO_FEATURES)
+            announced[role] = frozenset([name for name, is_wanted in features.items() if is_wanted])
+    callee = announced["callee"]
+    if "progressive_call_invocations" in callee and "call_canceling" not in callee:
+        announced["callee"] = callee - {"progressive_call_invocations"}
     return announced

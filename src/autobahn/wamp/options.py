@@ -51,20 +51,26 @@ def _are_roles(names: frozenset[str]) -> Callable[[Any], bool]:
     def holds(roles: Any) -> bool:
         if type(roles) is not dict or names.isdisjoint(roles):
             return False
-        return all(_is_role(role) for name, role in roles.items() if name in names)
+        for name, role in roles.items():  # noqa: SIM110 - a loop: every join comes by here
+            if role is not None and name in names and not _is_role(role):
+                return False
+        return True
 
     return holds
 
 
 def _is_role(role: Any) -> bool:
-    if role is None:
-        return True
     if type(role) is not dict:
         return False
     features = role.get("features")
-    if features is None:
-        return True
-    return type(features) is dict and all(value is None or type(value) is bool for value in features.values())
+    if not features:
+        return features is None or type(features) is dict
+    if type(features) is not dict:
+        return False
+    for value in features.values():  # noqa: SIM110
+        if value is not None and type(value) is not bool:
+            return False
+    return True
 
 
 _ID = _Rule("an id (int)", lambda v: type(v) is int and v >= 0)
