@@ -119,3 +119,19 @@ async def test_a_future_of_leave_waits_for_the_transport():
     transport.play(m.Goodbye({}, "wamp.close.goodbye_and_out"))
     await future
     assert not transport.open and session.trace[-1] == ("disconnect",)
+
+
+async def test_whoever_gives_up_waiting_for_the_end_does_so_for_himself():
+    session, transport = await joined()
+    waiting = [asyncio.ensure_future(session.wait_disconnected()) for _ in range(2)]
+    await settle()
+    waiting[0].cancel()
+    session.leave().cancel()
+    future = session.leave()
+    await settle()
+    assert waiting[0].cancelled() and not waiting[1].done() and not future.done()
+    transport.play(m.Goodbye({}, "wamp.close.goodbye_and_out"))
+    await future
+    await waiting[1]
+    await session.wait_disconnected()
+    assert not session._waiters

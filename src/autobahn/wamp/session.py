@@ -92,7 +92,8 @@ class ClientSession(_Interfaces):
         self._step_is_opening = False
         self._is_stepping = False
         self._goodbye_timer: Any = None
-        self._closed: Any = None  # future of the transport's end, made when somebody asks for it
+        self._closed: Any = None  # future of the transport's end, made by `leave`
+        self._waiters: set[Any] = set()  # others of it, made by `wait_disconnected`
         self._caller = Caller(self)
         self._callee = Callee(self)
         self._payload = PayloadLayer(self)
@@ -225,7 +226,7 @@ class ClientSession(_Interfaces):
                 "leave: expected a session that has joined a realm, got one in state {state}", state=self._state.name
             )
             return None
-        if self._closed is None:
+        if self._closed is None or self._closed.cancelled():
             self._closed = self._runtime.create_future()
         if self._state is State.SHUTTING_DOWN:
             return self._closed
@@ -241,9 +242,12 @@ class ClientSession(_Interfaces):
     async def wait_disconnected(self) -> None:
         """Wait until the transport is gone and the callbacks have run; returns at once without a transport."""
         if self._stepper is not None or self._transport is not None:
-            if self._closed is None:
-                self._closed = self._runtime.create_future()
-            await self._closed
+            waiter = self._runtime.create_future()  # of its own: whoever gives up waiting does so for himself
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
 
     def disconnect(self) -> None:
         """Close the transport, if there is one."""
@@ -552,8 +556,9 @@ class ClientSession(_Interfaces):
         await self._guard(self.onDisconnect)
         await self.fire("disconnect", self, was_clean=was_clean)
         closed, self._closed = self._closed, None
-        if closed is not None and not closed.done():
-            closed.set_result(None)
+        for future in self._waiters if closed is None else {closed, *self._waiters}:
+            if not future.done():
+                future.set_result(None)
 
     # ---- user code and its errors --------------------------------------------------------------------------
 
