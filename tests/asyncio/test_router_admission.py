@@ -88,6 +88,33 @@ def test_those_refused_come_back_spread_over_the_seconds():
     assert gate.refusals == {"pending": 9}
 
 
+def refused_wait(gate):
+    with pytest.raises(Refused) as caught:
+        gate.enter(None, None)
+    return caught.value.retry_after
+
+
+@pytest.mark.parametrize(("joins", "each"), [(40, 40), (1, 2), (0, 8)])
+def test_as_many_are_asked_back_for_a_second_as_join_in_one(joins, each):
+    now = [100.0]
+    gate = Gate(max_pending=8, clock=lambda: now[0])
+    for second in (100, 101, 102):  # a full house in two seconds that follow each other is needed to know
+        now[0] = float(second)
+        for _ in range(joins if second == 101 else 0):
+            gate.joined(gate.enter(None, None))
+        visits = [gate.enter(None, None) for _ in range(8)]
+        if second < 102:
+            refused_wait(gate)
+            for visit in visits:
+                gate.left(visit)
+    gate._returns.clear()
+    waits = [refused_wait(gate) for _ in range(3 * each)]
+    assert waits == [wait for wait in (1, 2, 3) for _ in range(each)]
+    now[0] = 104.0  # a second without refusals: what was known is old
+    gate._returns.clear()
+    assert [refused_wait(gate) for _ in range(9)] == [1] * 8 + [2]
+
+
 def test_addresses_are_counted():
     gate = Gate(max_per_address=2)
     first, second = gate.enter("a", None), gate.enter("a", None)

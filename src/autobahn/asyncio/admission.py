@@ -12,6 +12,8 @@ from autobahn.router.peer import Peer
 
 __all__ = ("Gate", "Reception", "Refused", "Visit")
 
+LEAST = 4
+"""A part of so many of those who may be pending is asked back for each second, however few have joined in one."""
 LONGEST_WAIT = 60
 """Seconds after which clients are asked to come back at the latest."""
 
@@ -48,13 +50,46 @@ class Gone:
         self.peer = peer
 
 
+class Joins:
+    """How many join in a second in which all places are taken; times are whole seconds."""
+
+    __slots__ = ("_count", "_is_full", "_second", "_was_full", "rate")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._count = 0
+        self._is_full = False  # somebody was refused in this second
+        self._was_full = False  # and in the one before
+        self.rate = 0
+        """As many as joined in the second before, if there was a full house in that and the one before it; else 0."""
+
+    def count(self, now: int) -> None:
+        """One more has joined."""
+        if now != self._second:
+            self._turn(now)
+        self._count += 1
+
+    def full(self, now: int) -> None:
+        """Somebody was refused for want of a place."""
+        if now != self._second:
+            self._turn(now)
+        self._is_full = True
+
+    def _turn(self, now: int) -> None:
+        """A new second begins."""
+        is_next = now == self._second + 1
+        self.rate = self._count if is_next and self._is_full and self._was_full else 0
+        self._was_full = is_next and self._is_full
+        self._second, self._count, self._is_full = now, 0, False
+
+
 class Gate:
     """Counts the connections of a router, and refuses those that are too many.
 
     A router that takes in everybody who comes back after a restart serves nobody in time. So ``max_pending``
     connections may be on their way to their session; those beyond are told at once, before anything is read or
-    decided, when to come again: as many in each second as may be pending. ``max_per_address``: how many connections
-    one address may have; 0: any number.
+    decided, when to come again: as many in each second as may be pending, or, once that is known, as have joined in a
+    second with a full house. ``max_per_address``: how many connections one address may have; 0: any number.
     """
 
     def __init__(
@@ -71,6 +106,7 @@ class Gate:
         self._by_host: dict[str, int] = {}
         self._clock = clock
         self._returns: dict[int, int] = {}  # how many were asked to come again in a second of the clock
+        self._joins = Joins()
 
     def enter(self, host: str | None, protocol: Any, *, reserved: bool = False) -> Visit:
         """A connection from ``host`` (None: not to be counted by address) is in. Raises `Refused`.
@@ -81,8 +117,7 @@ class Gate:
             self.release()
         if self.closing:
             raise self._refused("closing", Refused(503, "the router is shutting down", 1))
-        if self.pending >= self.max_pending:
-            raise self._refused("pending", Refused(503, "too many clients are connecting", self._retry_after()))
+        self._check_room()
         self._count_host(host)
         visit = Visit(host, protocol)
         self.visits[visit] = None
@@ -92,8 +127,7 @@ class Gate:
 
     def reserve(self) -> None:
         """A connection is pending of which nothing is known yet, because it begins with TLS. Raises `Refused`."""
-        if self.pending >= self.max_pending:
-            raise self._refused("pending", Refused(503, "too many clients are connecting", self._retry_after()))
+        self._check_room()
         self.pending += 1
 
     def release(self) -> None:
@@ -111,12 +145,15 @@ class Gate:
         if visit.is_pending:
             visit.is_pending = False
             self.pending -= 1
+            self._joins.count(int(self._clock()))
 
     def left(self, visit: Visit) -> None:
         """The connection is gone."""
         if self.visits.pop(visit, self) is self:
             return
-        self.joined(visit)
+        if visit.is_pending:
+            visit.is_pending = False
+            self.pending -= 1
         visit.protocol = Gone(getattr(visit.protocol, "peer", None))  # the two would keep each other
         host = visit.host
         if host is not None:
@@ -126,6 +163,13 @@ class Gate:
             else:
                 del self._by_host[host]
         self.on_left()
+
+    def _check_room(self) -> None:
+        """Raises `Refused` when as many are pending as may be."""
+        if self.pending >= self.max_pending:
+            now = int(self._clock())
+            self._joins.full(now)
+            raise self._refused("pending", Refused(503, "too many clients are connecting", self._retry_after(now)))
 
     def _refused(self, why: str, refusal: Refused) -> Refused:
         self.refusals[why] += 1
@@ -140,13 +184,14 @@ class Gate:
             raise self._refused("address", Refused(429, reason))
         self._by_host[host] = count + 1
 
-    def _retry_after(self) -> int:
-        """The first second that is not promised to as many clients as may be pending."""
-        now = int(self._clock())
+    def _retry_after(self, now: int) -> int:
+        """The first second that is not promised to as many clients as join in one, or else as may be pending."""
+        rate = self._joins.rate
+        each = max(rate, self.max_pending // LEAST, 1) if rate else self.max_pending
         for second in [second for second in self._returns if second <= now]:
             del self._returns[second]
         wait = 1
-        while wait < LONGEST_WAIT and self._returns.get(now + wait, 0) >= self.max_pending:
+        while wait < LONGEST_WAIT and self._returns.get(now + wait, 0) >= each:
             wait += 1
         self._returns[now + wait] = self._returns.get(now + wait, 0) + 1
         return wait
