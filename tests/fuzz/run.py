@@ -23,7 +23,7 @@ def fuzz(name, seconds, found):
     """Never returns: libFuzzer ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["autobahn.websocket", "autobahn.asyncio", "fuzz"]):
+    with atheris.instrument_imports(include=["autobahn.websocket", "autobahn.rawsocket", "autobahn.asyncio", "fuzz"]):
         from fuzz.targets import TARGETS, seeds
     corpus = found / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ these exceptions may come out, and each is caught where it is documented:
     HeadReader, parse_request, parse_response, check_request,   HandshakeError, its status from 400 to 599
     check_response, parse_extensions, negotiate_*               (check_response: the status the server sent)
     Reader.feed, Inflater                                       FrameError with 1002, 1007 or 1009
+    Reader.feed, Pump of RawSocket                              FrameError, without a code
     connections                                                 nothing: all of it becomes a close code or a status
     parse_url                                                   ValueError
 """
@@ -21,6 +22,8 @@ from autobahn.asyncio.websocket import (
     WebSocketServerFactory,
     WebSocketServerProtocol,
 )
+from autobahn.rawsocket import _frames_py as raw_python
+from autobahn.rawsocket.errors import FrameError as RawError
 from autobahn.websocket import _frames_py, http
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
@@ -46,6 +49,12 @@ except ImportError:
     TWINS = [_frames_py]
 else:
     TWINS = [_frames_py, _frames]
+try:
+    from autobahn.rawsocket import _frames as raw_compiled
+except ImportError:
+    RAW_TWINS = [raw_python]
+else:
+    RAW_TWINS = [raw_python, raw_compiled]
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 REQUEST = (
@@ -283,6 +292,80 @@ def close(data):
         assert event[2].encode() == data[2:125]
 
 
+# -- RawSocket ---------------------------------------------------------------------------------------------------
+
+
+class RawTrace:
+    """What a RawSocket reader gives, and what a writer makes of it; the callback `meddle` changes the limit."""
+
+    def __init__(self, twin, limit, meddle):
+        self.events, self.sent = [], bytearray()
+        self.meddle, self.new_limit = meddle, limit // 2
+        self.writer = twin.Writer(lambda: None)
+        self.reader = twin.Reader(self.on(0), self.on(1), self.on(2), limit)
+        self.error = None
+
+    def on(self, kind):
+        def note(payload):
+            assert type(payload) is bytes
+            self.events.append((kind, payload))
+            self.writer.frame(kind, payload) if kind else self.writer.message(payload)
+            self.meddle -= 1
+            if self.meddle == 0:
+                self.reader.limit = self.new_limit
+            elif self.meddle == -3:
+                self.reader.stop()
+
+        return note
+
+    def failed(self, exc):
+        assert isinstance(exc, RawError)
+        self.error = exc.reason
+
+    def result(self):
+        self.writer.flush(self.sent.extend)
+        return self.events, self.error, bytes(self.sent)
+
+    def feed(self, pieces):
+        for piece in pieces:
+            try:
+                self.reader.feed(piece)
+            except RawError as error:
+                self.failed(error)
+                break
+        return self.result()
+
+    def pump(self, pieces, twin):
+        """The same octets by way of a transport's buffer."""
+        buffer = memoryview(bytearray(4096))
+        pump = twin.Pump(self.reader, self.writer, buffer, lambda: self.writer.flush(self.sent.extend), self.failed)
+        for piece in pieces:
+            for at in range(0, len(piece), len(buffer)):
+                part = piece[at : at + len(buffer)]
+                pump.get_buffer(-1)[: len(part)] = part
+                if self.error is None:
+                    pump.buffer_updated(len(part))
+        return self.result()
+
+
+def rawsocket(data):
+    """RawSocket frames; the first octet says how. Both twins and the pump, whole and in pieces: the same events."""
+    if not data:
+        return
+    setting, data = data[0], data[1:]
+    limit, meddle = (0, 20, 4096, 1 << 24)[setting & 3], setting >> 2 & 7
+    ways = [[data], split(data)]
+    if len(data) < 3000:
+        ways.append([data[at : at + 1] for at in range(len(data))])
+    found = [RawTrace(twin, limit, meddle).feed(pieces) for twin in RAW_TWINS for pieces in ways]
+    for twin in RAW_TWINS:
+        if hasattr(twin, "Pump"):
+            found += [RawTrace(twin, limit, meddle).pump(pieces, twin) for pieces in ways]
+    assert all(trace == found[0] for trace in found), found
+    events, _, sent = found[0]
+    assert sum(4 + len(payload) for _, payload in events) == len(sent) <= len(data)
+
+
 # -- deflate -----------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +547,7 @@ TARGETS = {
     "url": url,
     "frames": frames,
     "close": close,
+    "rawsocket": rawsocket,
     "deflate": deflate,
     "server": server,
     "client": client,
@@ -501,6 +585,11 @@ def seeds(name):
         "url": [b"ws://example.com:80/a?b=c", b"wss://[::1]/", b"ws://unix:/a"],
         "frames": [bytes((setting,)) + data for setting in (0, 1, 2, 4, 8, 12, 24, 60) for data in (*stream, *wire)],
         "close": [b"\x03\xe8bye", b"\x0b\xb8\xc3\xa9", b""],
+        "rawsocket": [
+            bytes((setting,)) + b"\0\0\0\3abc\1\0\0\0\2\0\0\2zz\0\0\0\0" + tail
+            for setting in (0, 1, 2, 3, 6, 14)
+            for tail in (b"", b"\0\0\x14\0" + b"x" * 30, b"\x08\0\0\0y", b"\3\0\0\1z", b"\0\0\0\x15" + b"y" * 21)
+        ],
         "deflate": [b"\7" + packed, b"\x0f" + zlib.compress(b"abc" * 50, 9, -15) * 3],
         "server": [REQUEST, *stream, *wire],
         "client": [RESPONSE, b"HTTP/1.1 302 no\r\nContent-Length: 99\r\n\r\n", *stream, *wire],

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attacks.world import allocations, assert_linear
-from fuzz.targets import KEY, TARGETS, TWINS, Trace, frame, frames, seeds
+from fuzz.targets import KEY, RAW_TWINS, TARGETS, TWINS, Trace, frame, frames, rawsocket, seeds
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
@@ -81,6 +81,12 @@ LIKELY = {
     "close": st.tuples(st.integers(0, 65535), st.text(max_size=40)).map(
         lambda x: x[0].to_bytes(2, "big") + x[1].encode("utf-8", "surrogatepass")[:123]
     ),
+    "rawsocket": st.tuples(
+        st.integers(0, 31),
+        st.lists(
+            st.tuples(st.sampled_from([0, 0, 1, 2, 8, 3]), st.integers(0, 40), st.binary(max_size=40)), max_size=9
+        ),
+    ).map(lambda x: bytes((x[0],)) + b"".join(bytes((kind, 0, 0, size)) + rest for kind, size, rest in x[1])),
     "deflate": st.binary(max_size=300),
     "server": STREAMS.map(lambda data: data[1:]) | heads("GET / HTTP/1.1"),
     "client": STREAMS.map(lambda data: data[1:]) | heads("HTTP/1.1 101 OK") | heads("HTTP/1.1 500 no"),
@@ -145,6 +151,22 @@ def test_time_is_linear(name):
         TARGETS[name](data)
 
     assert_linear(work, 2000)
+
+
+def test_the_rawsocket_target_can_fail():
+    class Forgetful:
+        Writer = RAW_TWINS[0].Writer
+
+        def Reader(self, on_message, on_ping, on_pong, limit):
+            return RAW_TWINS[0].Reader(on_message, on_ping, on_pong)
+
+    original = RAW_TWINS[:]
+    RAW_TWINS[1:] = [Forgetful()]
+    try:
+        with pytest.raises(AssertionError):
+            rawsocket(b"\1\0\0\0\x15" + bytes(21))
+    finally:
+        RAW_TWINS[:] = original
 
 
 def test_the_targets_can_fail():
