@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from autobahn import __version__
-from autobahn.cli import router
+from autobahn.cli import client, router
 
 __all__ = ("main",)
 
@@ -22,4 +22,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"autobahn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     router.add_command(commands)
+    client.add_commands(commands)
     return parser
