@@ -27,15 +27,23 @@ static unsigned long long ab_number(ab_at at, int octets)
     return value;
 }
 
+/* All octets are looked at, without a way out in between, so that compilers look at many at once. */
+static int ab_is_ascii(ab_at at, unsigned long long size)
+{
+    uint64_t words[8], all = 0;
+    for (; size >= 64; size -= 64, at += 64) {
+        memcpy(words, at, 64);
+        all |= words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
+    }
+    while (size--)
+        all |= (uint64_t)(*at++ & 0x80);
+    return !(all & AB_HIGH_BITS);
+}
+
 static int ab_is_text(ab_at at, unsigned long long size)
 {
     ab_utf8 state = {0, 0, 0};
-    return ab_check_utf8(&state, at, (size_t)size) == size && !state.need;
-}
-
-static int ab_is_ascii(ab_at at, Py_ssize_t size)
-{
-    return ab_skip_ascii(at, 0, (size_t)size) == (size_t)size;
+    return ab_is_ascii(at, size) || (ab_check_utf8(&state, at, (size_t)size) == size && !state.need);
 }
 
 #include "_cbor.h"
@@ -51,7 +59,7 @@ static int ab_parse(int format, ab_at data, Py_ssize_t size, ab_head *head)
                                      : ab_cbor_parse(data, end, head);
     return found && (head->code == 48 || head->code == 70) && head->payloads >= 0 && head->payloads <= 2 &&
            head->request && head->request <= AB_ID_END &&
-           (head->code == 70 || ab_is_ascii(head->uri.data, head->uri.size));
+           (head->code == 70 || ab_is_ascii(head->uri.data, (unsigned long long)head->uri.size));
 }
 
 /* Whether the payload is what any receiver can decode. */

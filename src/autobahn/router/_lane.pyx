@@ -39,6 +39,7 @@ cdef class Lane:
     """
 
     cdef object _session, _receive, _failed, _send
+    cdef dict _calls, _invocations  # the books of the session
     cdef object _table  # of the session, when it was looked at last
     cdef object _exact  # registrations by URI if calls go the short way, else None
     cdef object _verdicts  # on calls, by URI; None: none is needed
@@ -56,6 +57,8 @@ cdef class Lane:
     def __init__(self, session, receive, failed, send, str format, bint binary, Py_ssize_t limit):
         cdef object capsule
         self._session = session
+        self._calls = session.calls
+        self._invocations = session.invocations
         self._receive = receive
         self._failed = failed
         self._send = send
@@ -72,6 +75,7 @@ cdef class Lane:
     def stop(self):
         """The link is gone: nothing is carried any more, and nothing is referred to."""
         self._session = self._table = self._exact = self._verdicts = self._writer = None
+        self._calls = self._invocations = {}
         self._receive = self._failed = _nowhere
         self._send = _gone
         self._append = NULL
@@ -119,7 +123,6 @@ cdef class Lane:
     cdef int _call(self, ab_head *head) except -1:
         """`Dealer.call`, where nothing is to be considered."""
         cdef object caller = self._session, callee, registration, request, pending
-        cdef dict calls
         cdef u64 serial
         cdef Lane lane
         cdef octet start[HEAD_SIZE]
@@ -134,9 +137,8 @@ cdef class Lane:
         if callee is None:
             return 0
         request = head.request
-        calls = caller.calls
         other = callee.lane
-        if type(other) is not Lane or request in calls:
+        if type(other) is not Lane or request in self._calls:
             return 0
         lane = <Lane>other
         serial = <u64>callee.last_invocation + 1
@@ -148,26 +150,23 @@ cdef class Lane:
         number = serial
         pending = PendingCall(caller, request, callee, number, False)
         callee.last_invocation = number
-        calls[request] = pending
-        callee.invocations[number] = pending
+        self._calls[request] = pending
+        lane._invocations[number] = pending
         lane._put(start, size, head)
         return 1
 
     cdef int _yield(self, ab_head *head) except -1:
         """`Dealer.yielded`, of a final result."""
-        cdef object callee = self._session, caller, request = head.request, pending, number
-        cdef dict invocations
+        cdef object request = head.request, pending, number
         cdef Lane lane
         cdef octet start[HEAD_SIZE]
         cdef Py_ssize_t size
         if not self._yields:
             return 0
-        invocations = callee.invocations
-        pending = invocations.get(request)
+        pending = self._invocations.get(request)
         if type(pending) is not PendingCall:  # never issued, answered, or special
             return 0
-        caller = pending.caller
-        other = caller.lane
+        other = pending.caller.lane
         if type(other) is not Lane:
             return 0
         lane = <Lane>other
@@ -175,8 +174,8 @@ cdef class Lane:
         size = ab_write_head(self._format, start, RESULT, number, 0, head.payloads)
         if lane._format != self._format or not lane._fits(size, head) or not ab_check_payload(self._format, head):
             return 0
-        del invocations[request]
-        del (<dict>caller.calls)[number]
+        del self._invocations[request]
+        del lane._calls[number]
         lane._put(start, size, head)
         return 1
 
