@@ -62,9 +62,10 @@ def test_two_ends_agree_and_talk():
     with pytest.raises(PayloadExceededError, match="at most the peer's 1024 octets, got 1025"):
         a.send(b"x" * 1025)
     assert a.writer.size == 0
+    heard = b._handler.seen
     b.stop()
     b.receive(head(0, 1) + b"x")
-    assert b._handler.seen[-1] == ("ping", b"?") and b.state is State.CLOSED
+    assert heard[-1] == ("ping", b"?") and b.state is State.CLOSED
 
 
 def test_T_RS_4_octet_by_octet_and_with_frames_behind_the_handshake():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import inspect
 import os
 import socket
 import ssl
 import stat
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -219,7 +219,7 @@ class Listener:
             server = await loop.create_server(self._port, **options)
             self._accept_directly(server)
             return server
-        if sys.version_info >= (3, 13) and type(loop).__module__.startswith("asyncio"):
+        if "cleanup_socket" in inspect.signature(loop.create_unix_server).parameters:  # Python 3.13, uvloop 0.22
             options["cleanup_socket"] = False  # another listener may have the path by then
         server = await loop.create_unix_server(self._port, **options)
         self._accept_directly(server)
