@@ -183,6 +183,8 @@ def _check_upgrade(headers: http.Headers) -> None:
 
 def _check_version(headers: http.Headers, rules: ServerRules) -> int:
     value = _one(headers, "sec-websocket-version")
+    if value == "13" and 13 in rules.versions:  # as nearly always
+        return 13
     for version in rules.versions:
         if value == str(version):
             return version
