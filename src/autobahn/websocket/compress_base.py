@@ -72,6 +72,21 @@ def check_type(name: str, value: object, wanted: type) -> None:
         raise TypeError(f"expected {name} of type {wanted.__name__}, got {type(value).__name__}")
 
 
+def check_own_takeover(value: object, is_requested: bool, by: str) -> None:
+    """Raises `TypeError` for what is neither a bool nor `None`, `ValueError` for a no where `by` requests a yes."""
+    if value is not None:
+        check_bool("no_context_takeover", value)
+    if is_requested and value is False:
+        raise ValueError(f"expected no_context_takeover to be True or None: the {by} requests it")
+
+
+def check_may_request(name: str, value: object, is_accepted: bool) -> None:
+    """Raises `ValueError` when a server requests of a client what that does not accept."""
+    if value and not is_accepted:
+        nothing = False if isinstance(value, bool) else 0
+        raise ValueError(f"expected {name} to be {nothing}: the client does not accept it")
+
+
 # What the classes below are, in place of a common base.
 
 

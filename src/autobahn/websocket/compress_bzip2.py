@@ -17,6 +17,7 @@ from autobahn.websocket.compress_base import (
     PerMessageCompressResponseAccept,
     check_bool,
     check_in,
+    check_may_request,
     check_names,
     check_type,
     flag,
@@ -48,6 +49,14 @@ def _level(params: Params, name: str) -> int:
     if len(values) > 1 or not isinstance(value, str) or _LEVEL.fullmatch(value) is None:
         raise ValueError(f"expected {name} once, from 1 to 9, got {values!r}")
     return int(value)
+
+
+def _check_own(compress_level: int | None, limit: int) -> None:
+    """Refuses bad values for this end's own level, and one above the `limit` that the other end set (0: none)."""
+    if compress_level is not None:
+        check_in("compress_level", compress_level, LEVELS)
+        if 0 < limit < compress_level:
+            raise ValueError(f"expected compress_level up to {limit}, as requested")
 
 
 class _Decoder:
@@ -128,12 +137,8 @@ class PerMessageBzip2OfferAccept(PerMessageBzip2Mixin, PerMessageCompressOfferAc
     ) -> None:
         check_type("offer", offer, PerMessageBzip2Offer)
         check_in("request_max_compress_level", request_max_compress_level, (0, *LEVELS))
-        if request_max_compress_level and not offer.accept_max_compress_level:
-            raise ValueError("expected request_max_compress_level to be 0: the client does not accept it")
-        if compress_level is not None:
-            check_in("compress_level", compress_level, LEVELS)
-            if 0 < offer.request_max_compress_level < compress_level:
-                raise ValueError(f"expected compress_level up to {offer.request_max_compress_level}, as requested")
+        check_may_request("request_max_compress_level", request_max_compress_level, offer.accept_max_compress_level)
+        _check_own(compress_level, offer.request_max_compress_level)
         self.offer = offer
         self.request_max_compress_level = request_max_compress_level
         self.compress_level = compress_level
@@ -174,10 +179,7 @@ class PerMessageBzip2ResponseAccept(PerMessageBzip2Mixin, PerMessageCompressResp
 
     def __init__(self, response: PerMessageBzip2Response, compress_level: int | None = None) -> None:
         check_type("response", response, PerMessageBzip2Response)
-        if compress_level is not None:
-            check_in("compress_level", compress_level, LEVELS)
-            if 0 < response.client_max_compress_level < compress_level:
-                raise ValueError(f"expected compress_level up to {response.client_max_compress_level}, as requested")
+        _check_own(compress_level, response.client_max_compress_level)
         self.response = response
         self.compress_level = compress_level
 

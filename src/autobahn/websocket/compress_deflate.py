@@ -18,7 +18,9 @@ from autobahn.websocket.compress_base import (
     PerMessageCompressResponseAccept,
     check_bool,
     check_in,
+    check_may_request,
     check_names,
+    check_own_takeover,
     check_type,
     flag,
 )
@@ -86,14 +88,11 @@ DEFAULT_LEVEL: Final = 1
 
 
 def _check_own(
-    no_context_takeover: bool | None,
     window_bits: int | None,
     mem_level: int | None,
     max_message_size: int | None,
 ) -> None:
     """Refuses bad values for this end's own compressor and limit."""
-    if no_context_takeover is not None:
-        check_bool("no_context_takeover", no_context_takeover)
     if window_bits is not None:
         check_in("window_bits", window_bits, WINDOW_BITS)
     if mem_level is not None:
@@ -175,14 +174,11 @@ class PerMessageDeflateOfferAccept(PerMessageCompressOfferAccept, PerMessageDefl
     ) -> None:
         check_type("offer", offer, PerMessageDeflateOffer)
         check_bool("request_no_context_takeover", request_no_context_takeover)
-        if request_no_context_takeover and not offer.accept_no_context_takeover:
-            raise ValueError("expected request_no_context_takeover to be False: the client does not accept it")
+        check_may_request("request_no_context_takeover", request_no_context_takeover, offer.accept_no_context_takeover)
         check_in("request_max_window_bits", request_max_window_bits, (0, *WINDOW_BITS))
-        if request_max_window_bits and not offer.accept_max_window_bits:
-            raise ValueError("expected request_max_window_bits to be 0: the client does not accept it")
-        _check_own(no_context_takeover, window_bits, mem_level, max_message_size)
-        if offer.request_no_context_takeover and no_context_takeover is False:
-            raise ValueError("expected no_context_takeover to be True or None: the client requests it")
+        check_may_request("request_max_window_bits", request_max_window_bits, offer.accept_max_window_bits)
+        check_own_takeover(no_context_takeover, offer.request_no_context_takeover, "client")
+        _check_own(window_bits, mem_level, max_message_size)
         if offer.request_max_window_bits and (window_bits or 0) > offer.request_max_window_bits:
             raise ValueError(f"expected window_bits up to {offer.request_max_window_bits}, got {window_bits}")
         self.offer = offer
@@ -255,9 +251,8 @@ class PerMessageDeflateResponseAccept(PerMessageCompressResponseAccept, PerMessa
         max_message_size: int | None = None,
     ) -> None:
         check_type("response", response, PerMessageDeflateResponse)
-        _check_own(no_context_takeover, window_bits, mem_level, max_message_size)
-        if response.client_no_context_takeover and no_context_takeover is False:
-            raise ValueError("expected no_context_takeover to be True or None: the server requests it")
+        check_own_takeover(no_context_takeover, response.client_no_context_takeover, "server")
+        _check_own(window_bits, mem_level, max_message_size)
         if response.client_max_window_bits:
             # zlib cannot compress with a window of 8 bits
             check_in("client_max_window_bits", response.client_max_window_bits, WINDOW_BITS)

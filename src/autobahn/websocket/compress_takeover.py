@@ -11,7 +11,9 @@ from autobahn.websocket.compress_base import (
     PerMessageCompressResponse,
     PerMessageCompressResponseAccept,
     check_bool,
+    check_may_request,
     check_names,
+    check_own_takeover,
     check_type,
     flag,
 )
@@ -57,12 +59,8 @@ class TakeoverOfferAccept(PerMessageCompressOfferAccept):
     ) -> None:
         check_type("offer", offer, self.of)
         check_bool("request_no_context_takeover", request_no_context_takeover)
-        if request_no_context_takeover and not offer.accept_no_context_takeover:
-            raise ValueError("expected request_no_context_takeover to be False: the client does not accept it")
-        if no_context_takeover is not None:
-            check_bool("no_context_takeover", no_context_takeover)
-            if offer.request_no_context_takeover and not no_context_takeover:
-                raise ValueError("expected no_context_takeover to be True or None: the client requests it")
+        check_may_request("request_no_context_takeover", request_no_context_takeover, offer.accept_no_context_takeover)
+        check_own_takeover(no_context_takeover, offer.request_no_context_takeover, "client")
         self.offer = offer
         self.request_no_context_takeover = request_no_context_takeover
         self.no_context_takeover = no_context_takeover
@@ -100,10 +98,7 @@ class TakeoverResponseAccept(PerMessageCompressResponseAccept):
 
     def __init__(self, response: TakeoverResponse, no_context_takeover: bool | None = None) -> None:
         check_type("response", response, self.of)
-        if no_context_takeover is not None:
-            check_bool("no_context_takeover", no_context_takeover)
-            if response.client_no_context_takeover and not no_context_takeover:
-                raise ValueError("expected no_context_takeover to be True or None: the server requests it")
+        check_own_takeover(no_context_takeover, response.client_no_context_takeover, "server")
         self.response = response
         self.no_context_takeover = no_context_takeover
 
