@@ -219,6 +219,14 @@ async def test_session_factory_and_application_session():
         ({"is_fatal": "x"}, "expected is_fatal as a callable"),
         ({"transports": 5}, "expected transports as a URL, a dict or a list"),
         ({"transports": []}, "at least one transport"),
+        (
+            {"transports": {"url": "ws://a", "serializers": ["flatbuffers"]}},
+            "'serializers' out of msgpack, cbor, ubjson, json (FlatBuffers is left out: use cbor), got 'flatbuffers'",
+        ),
+        (
+            {"transports": {"url": "rs://a:1", "serializer": "flatbuffers"}},
+            "'serializer' out of msgpack, cbor, ubjson, json (FlatBuffers is left out: use cbor), got 'flatbuffers'",
+        ),
         ({"transports": "http://a"}, "transport 0: expected a ws://, wss://, rs:// or rss:// URL, got 'http://a'"),
         ({"transports": "unix:/tmp/s"}, "URL (ws://unix:/path or rs://unix:/path for a Unix socket), got"),
         ({"transports": "rs://[::1"}, "transport 0: expected an IPv6 address in brackets, like rs://\\[::1]:8080"),

@@ -227,7 +227,7 @@ def _parse_rawsocket(where: str, item: Mapping[str, Any], url: Any) -> Transport
     endpoint.proxy = _parse_proxy(where, item.get("proxy"), endpoint)
     name = item.get("serializer") or DEFAULT_RAWSOCKET_SERIALIZER
     if not (isinstance(name, ISerializer) or (isinstance(name, str) and name in SERID_TO_SER)):
-        raise ValueError(f"{where}: expected 'serializer' out of {', '.join(SERID_TO_SER)}, got {name!r}")
+        raise ValueError(f"{where}: expected 'serializer' out of {_serializer_names(name)}, got {name!r}")
     return TransportDescription(
         url=url or _url_of(endpoint),
         endpoint=endpoint,
@@ -331,9 +331,14 @@ def _parse_serializers(where: str, names: Any) -> tuple[Any, ...]:
         raise ValueError(f"{where}: expected 'serializers' as a list of ids, got {names!r}")
     for name in names:
         if not isinstance(name, ISerializer) and str(name).removesuffix(".batched") not in SERID_TO_SER:
-            known = ", ".join(SERID_TO_SER)
-            raise ValueError(f"{where}: expected 'serializers' out of {known}, got {name!r}")
+            raise ValueError(f"{where}: expected 'serializers' out of {_serializer_names(name)}, got {name!r}")
     return tuple(names)
+
+
+def _serializer_names(wanted: Any) -> str:
+    """Those there are, for who asks for another one."""
+    hint = " (FlatBuffers is left out: use cbor)" if str(wanted).startswith("flatbuffers") else ""
+    return ", ".join(SERID_TO_SER) + hint
 
 
 def _parse_headers(where: str, headers: Any) -> Any:
