@@ -75,7 +75,7 @@ HANDSHAKE_NOTE = (
     "CPU µs of the server for one connection that is opened, upgraded, closed by close frames and gone (ratio to the C "
     "server). One at a time every step wakes the loop; the goal is for a loop that has work. Requests differ in their "
     "keys, as those of clients of one kind do, or in a cookie as well: ours judges a request that differs from a known "
-    "one in nothing but the key by its key alone."
+    "one in nothing but the key and cookies by these alone."
 )
 
 

@@ -52,11 +52,16 @@ def recall(data: bytes, rules: ServerRules, max_headers: int = 100):
         ("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; y=1",),
     ],
 )
-def test_what_is_recalled_is_what_would_have_been_judged(extra):
+@pytest.mark.parametrize("learned_with", [(), ("Cookie: secret=1",)])
+@pytest.mark.parametrize("cookie", [(), ("Cookie: a=b; c=d",), ("Cookie:  \ta=b \t",), ("Cookie: ",)])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_is_recalled_is_what_would_have_been_judged(extra, learned_with, cookie, is_first):
     rules = ServerRules()
-    learn(head(*extra), rules)
+    learn(head(*extra, *learned_with), rules)
+    assert "secret" not in str(rules.known)
     for _ in range(3):
-        data = head(*extra, key=other_key())
+        lines = (*cookie, *LINES) if is_first else (*LINES, *cookie)
+        data = head(*extra, key=other_key(), lines=lines)
         request, upgrade = recall(data, rules)
         plain, expected = judged(data, rules)
         assert (request.method, request.target, request.version) == (plain.method, plain.target, plain.version)
@@ -104,6 +109,23 @@ def test_a_key_that_is_none_is_not_recalled_with_a_known_head(key):
     [
         head(target="/other"),
         head("User-Agent: x"),
+        head("Cookie: a=b", "User-Agent: x"),
+        head("Cookie: a=b", "Cookie: c=d"),
+        head("Cookie: a\rb"),
+        head("Cookie: a\nb"),
+        head("Cookie: a\x00b"),
+        head("Cookie: a\xffb"),
+        head("Cookie: a\r\n b"),
+        head() + b"\r\nCookie: a",
+        head() + b"Cookie: a\r\n",
+        head() + b"\r\nCookie: a\r\n",
+        head()[:-2] + b"\r\nCookie: a\r\n",
+        head()[:-2] + b"\r\nCookie: a\r\n\r\n",
+        b"\r\nCookie: a" + head(),
+        head("Cookie: a")[:-4],
+        head("Cookie: a")[:-2],
+        head().replace(b"\r\n\r\n", b"\r\nCookie: a"),
+        head(target="/ws\r\nCookie: a"),
         head("Sec-WebSocket-Key: " + KEY),
         head() + b"\x81\x00",
         head()[:-1],
@@ -134,7 +156,9 @@ def test_octets_out_of_which_cutting_makes_a_known_head_are_not_one():
 @pytest.mark.parametrize(
     "data",
     [
-        head("Cookie: a=b"),
+        head("Cookie: a=b", "Cookie: c=d"),
+        head("cookie: a=b"),
+        head("Cookie:a=b"),
         head("Authorization: Basic eA=="),
         head("X-Forwarded-For: 1.2.3.4"),
         head("X-Anything: 1"),
@@ -210,6 +234,9 @@ def test_limits_of_the_head_hold_for_known_ones():
         end.options, end.failed = ServerOptions(**options), ""
         end.open().receive(head())
         assert end.failed.startswith("431")
+    end.options, end.failed = ServerOptions(maxHandshakeHeaders=5), ""
+    end.open().receive(head("Cookie: a=b"))
+    assert end.failed.startswith("431")
     assert len(end.requests) == 1
 
 
@@ -227,3 +254,18 @@ def test_a_refused_request_is_not_remembered():
     assert not end.rules.known
     with pytest.raises(HandshakeError):
         judged(head(lines=LINES[:4]), end.rules)
+
+
+@pytest.mark.parametrize("cookie", [b"\r\nCookie: a", b"Cookie: a\r\n", b"\r\nCookie: a\r\n", b"\r\nCookie: a\r\n\r\n"])
+def test_a_line_with_cookies_belongs_to_a_head_only_where_the_parser_finds_it_there(cookie):
+    rules = ServerRules()
+    learn(head(), rules)
+    whole = head()
+    for at in range(len(whole) + 1):
+        data = whole[:at] + cookie + whole[at:]
+        found = recall(data, rules)
+        if found is None:
+            continue
+        reader = http.HeadReader(request=True)
+        assert reader.feed(data) == data and reader.rest == b""
+        assert found[1].request.__json__() == judged(data, rules)[1].request.__json__()
