@@ -1,7 +1,7 @@
 """The writing half of the Python twin: frames into one buffer, and that to a transport."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from autobahn.websocket._masking import Octets, mask
 
@@ -21,7 +21,7 @@ class Writer:
     """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
 
     __slots__ = (
-        "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
+        "_is_kept", "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
         "limit", "long_way", "plain", "size",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class Writer:
         self._key_at = 0
         self._parts: list[bytes] = []
         self._out = bytearray()
+        self._is_kept = False  # the transport kept a view (uvloop always does): then it gets octets of its own
         self.corked = False
         self.size = 0
         self.plain = -1
@@ -130,25 +131,22 @@ class Writer:
             return
         self.size = 0
         parts = self._take_parts()
+        if self._is_kept:
+            for group in _groups(parts):
+                write(b"".join(group))
+            return
         buffer = _spare.pop() if _spare else bytearray(_ROOM)
-        view = memoryview(buffer)
-        at = 0
-        for part in parts:  # in few pieces: a system call costs more than a copy, unless that is of many octets
-            size = len(part)
-            if at + size > _ROOM:
-                if at:
-                    write(view[:at])
-                    buffer, view = _after_write(buffer, view)
-                    at = 0
-                if size > _ROOM:
-                    write(part)
-                    continue
-            view[at : at + size] = part
-            at += size
-        if at:
+        for group in _groups(parts):
+            if len(group) == 1 or self._is_kept:
+                write(b"".join(group))
+                continue
+            view, at = memoryview(buffer), 0
+            for part in group:
+                view[at : (at := at + len(part))] = part
             write(view[:at])
-        view.release()
-        if not _spare and _is_free(buffer):
+            view.release()
+            self._is_kept = not _is_free(buffer)
+        if not _spare and not self._is_kept:
             _spare.append(buffer)
 
     def _take_parts(self) -> list[bytes]:
@@ -189,12 +187,17 @@ def _head(b0: int, size: int) -> bytes:
     return bytes((b0, 127)) + size.to_bytes(8, "big")
 
 
-def _after_write(buffer: bytearray, view: memoryview) -> tuple[bytearray, memoryview]:
-    """What to fill next: the same again, or another when `write` kept a view."""
-    view.release()
-    if not _is_free(buffer):
-        buffer = bytearray(_ROOM)
-    return buffer, memoryview(buffer)
+def _groups(parts: list[bytes]) -> Iterator[list[bytes]]:
+    """Neighbours that fit into one buffer: a system call costs more than a copy, unless that is of many octets."""
+    group: list[bytes] = []
+    room = _ROOM
+    for part in parts:
+        if len(part) > room and group:
+            yield group
+            group, room = [], _ROOM
+        group.append(part)
+        room -= len(part)
+    yield group
 
 
 def _is_free(buffer: bytearray) -> bool:
