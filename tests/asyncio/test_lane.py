@@ -284,6 +284,7 @@ def test_a_canceled_call_and_a_late_result(name):
 
 # ---- any octets -----------------------------------------------------------------------------------------------
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # two routers each time
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | st.text(max_size=20)
 
@@ -343,12 +344,13 @@ def check_octets(name, called, yielded):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@settings(suppress_health_check=[HealthCheck.too_slow])  # under the sanitizers
+@unhurried
 @given(data=st.data())
 def test_any_octets_have_the_effect_that_they_have_without_lanes(name, data):
     check_octets(name, data.draw(octets_of(name, 48)), data.draw(octets_of(name, 70)))
 
 
+@unhurried
 @given(st.binary(max_size=30))
 @example(b'["a\\u0000YQ=="]')
 @example(b'["\\ud800"]')
@@ -374,6 +376,7 @@ def test_any_json_as_payload(payload):
     check_octets("json", b'[48,1,{},"com.a",' + payload + b"]", b"[70,1,{}," + payload + b"]")
 
 
+@unhurried
 @given(st.binary(max_size=30), st.integers(4, 6))
 @example(b"\x91\xd4\x00\x00", 5)  # undefined
 @example(b"\x91\xd6\xff\xff\xff\xff\xff", 5)  # a time
@@ -395,6 +398,7 @@ def test_any_messagepack_as_payload(payload, count):
     check_octets("msgpack", called, bytes([0x90 | count - 1]) + b"\x46\x01\x80" + payload)
 
 
+@unhurried
 @given(st.binary(max_size=30), st.integers(4, 6))
 @example(b"\x81\xf7", 5)  # undefined
 @example(b"\x81\xf8\x20", 5)
