@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -405,3 +406,13 @@ async def test_a_component_stays_away_as_long_as_it_is_told_to_at_hello(transpor
         assert joined.is_set() and len(busy.times) == 3
         assert all(later - earlier >= 0.19 for earlier, later in pairwise(busy.times))
         assert [exc.retry_after for exc in failures] == [0.2, 0.2]
+
+
+async def test_a_router_that_stood_still_does_not_blame_its_clients_for_it():
+    async with Router(hello_timeout=0.2) as router:
+        client = await connected(router)
+        time.sleep(0.3)  # nobody's HELLO can be read meanwhile
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await client.join()
+        await client.leave()

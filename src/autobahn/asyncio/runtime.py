@@ -10,7 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from autobahn.asyncio.timers import Timer, timers_of
+from autobahn.asyncio.deadline import Deadline
+from autobahn.asyncio.timers import timers_of
 from autobahn.log import printable
 from autobahn.wamp.exception import ApplicationError
 
@@ -91,9 +92,9 @@ class AsyncioRuntime:
         """Call ``callback`` in ``delay`` seconds; the result has ``cancel()``."""
         return self.loop.call_later(delay, callback, *args)
 
-    def call_within(self, delay: float, callback: Callable[[], Any]) -> Timer:
-        """The same for one of a few delays that many timers have in common: cheap to set and to cancel."""
-        return timers_of(self.loop).call_later(delay, callback)
+    def call_within(self, delay: float, callback: Callable[[], Any]) -> Deadline:
+        """The same for what a peer has to do in time: seconds in which the loop stood still do not count."""
+        return Deadline(timers_of(self.loop), delay, callback)
 
     def call_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call ``callback`` in a turn of the loop; from any thread. RuntimeError when the loop is closed."""

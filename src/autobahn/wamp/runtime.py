@@ -36,7 +36,7 @@ class Runtime(Protocol):
         """``fn`` is called after ``delay`` seconds, unless the handle is cancelled."""
 
     def call_within(self, delay: float, fn: Callable[[], object]) -> TimerHandle:
-        """The same for one of a few delays that many timers have in common: cheap to set and to cancel."""
+        """The same for what a peer has to do in time: a runtime need not count what it did not run meanwhile itself."""
 
     def call_threadsafe(self, fn: Callable[[], object]) -> Any:
         """Like ``call_soon``, from any thread."""
