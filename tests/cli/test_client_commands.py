@@ -28,11 +28,23 @@ AUTH = {
 }
 
 
-async def command(*arguments):
-    """A command runs to its end: (status, lines of stdout, stderr). In a thread: there are no signals there."""
-    process = await started(*arguments)
-    out, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
-    return process.returncode, [json.loads(text) for text in out.splitlines()], errors.decode()
+@pytest.fixture
+def command(capsys):
+    """A command that runs to its end, in a thread of this process: (status, values on stdout, stderr)."""
+
+    def status_of(arguments):
+        try:
+            return main(arguments)
+        except SystemExit as exc:  # of argparse
+            return exc.code
+
+    async def run(*arguments):
+        capsys.readouterr()
+        status = await asyncio.wait_for(asyncio.to_thread(status_of, arguments), PATIENCE)
+        out, errors = capsys.readouterr()
+        return status, [json.loads(text) for text in out.splitlines()], errors
+
+    return run
 
 
 async def started(*arguments):
@@ -84,7 +96,7 @@ async def world(**kwargs):
         yield router, session
 
 
-async def test_call():
+async def test_call(command):
     async with world() as (router, _):
         calls = [
             (["com.echo", "5"], [5]),
@@ -98,11 +110,11 @@ async def test_call():
             (["--progress", "com.last", "3"], ["first", "last"]),
             (["--progress", "com.echo", "x"], ["x"]),
         ]  # fmt: skip
-        outcomes = await asyncio.gather(*(command("call", router.url, *arguments) for arguments, _ in calls))
+        outcomes = [await command("call", router.url, *arguments) for arguments, _ in calls]
     assert outcomes == [(0, expected, "") for _, expected in calls]
 
 
-async def test_what_goes_wrong_has_its_status_and_a_line_on_stderr():
+async def test_what_goes_wrong_has_its_status_and_a_line_on_stderr(command):
     async with world() as (router, _):
         url = router.url
         cases = [
@@ -118,13 +130,13 @@ async def test_what_goes_wrong_has_its_status_and_a_line_on_stderr():
             (["call", url, "com.echo", "--serializer", "xml"], 2, "autobahn call: "),
             (["subscribe", "ws://127.0.0.1:1/", "com.t"], 3, "autobahn subscribe: ws://127.0.0.1:1/: "),
         ]
-        outcomes = await asyncio.gather(*(command(*arguments) for arguments, _, _ in cases))
+        outcomes = [await command(*arguments) for arguments, _, _ in cases]
     for (arguments, status, text), (got, out, errors) in zip(cases, outcomes, strict=True):
         assert (got, out) == (status, []), (arguments, errors)
         assert text in errors and "Traceback" not in errors, (arguments, errors)
 
 
-async def test_publish_and_subscribe():
+async def test_publish_and_subscribe(command):
     async with world() as (router, session):
         url = router.url.replace("ws://", "ws://")
         arguments = ("subscribe", url, "com.t", "--match", "prefix", "--count", "3")
@@ -207,7 +219,7 @@ async def test_a_canceled_call_ends_its_command(tmp_path):
                         await asyncio.sleep(0.02)
 
 
-async def test_authentication(tmp_path):
+async def test_authentication(command, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("secret\n")
     async with Router(["ws://127.0.0.1:0/ws", "rs://127.0.0.1:0"], auth=AUTH) as router:
@@ -218,7 +230,7 @@ async def test_authentication(tmp_path):
             ([router.urls[0], *who, "--ticket", "wrong"], 1),
             ([router.urls[0], *who], 1),
         ]
-        outcomes = await asyncio.gather(*(command("call", *arguments) for arguments, _ in cases))
+        outcomes = [await command("call", *arguments) for arguments, _ in cases]
     assert [status for status, _, _ in outcomes] == [status for _, status in cases], outcomes
 
 
