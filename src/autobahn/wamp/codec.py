@@ -170,6 +170,13 @@ class CborCodec(RowCodec):
     def encode(self, msg: Message) -> bytes:
         row = msg.row()
         try:
+            for value in row:
+                if value and type(value) in _ROW_CONTAINERS:
+                    inner = value.values() if type(value) is dict else value
+                    if not _CBOR_FLAT.issuperset(map(type, inner)):
+                        break
+            else:  # as nearly always: nothing that would have to be surveyed
+                return cbor2.dumps(row, default=_cbor_object)
             return _cbor_dumps(row, [value for value in row if type(value) in _ROW_CONTAINERS and value])
         except Exception as exc:
             raise self._refusal(msg, exc) from None
@@ -222,6 +229,7 @@ def _refuse_tag(number: int) -> Any:
 
 
 _ROW_CONTAINERS = frozenset({list, dict, tuple})
+_CBOR_FLAT = frozenset({int, float, bool, type(None), str, bytes})
 _CBOR_ENCODERS: Any = {memoryview: _cbor_octets}
 
 # References make small input large or endless; regular expressions and mail are parsers of their own.
