@@ -24,7 +24,8 @@ def seen_by_type_checkers(path):
         node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If) and "offer" in ast.dump(node)
     ]
     assert ast.unparse(block.test) == "TYPE_CHECKING"
-    return {alias.name: node.module for node in block.body for alias in node.names}
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module for node in imports for alias in node.names}
 
 
 def in_a_new_process(code):

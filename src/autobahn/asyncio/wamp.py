@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from autobahn.asyncio.runner import ApplicationRunner
     from autobahn.wamp.request import Publication, Registration, Subscription
     from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
     from autobahn.wamp.uri import CheckTypes
+
+if TYPE_CHECKING:
+    from autobahn.asyncio.runner import ApplicationRunner
 else:  # it brings the transports
     __getattr__, __dir__ = _lazy.offer(__name__, {"autobahn.asyncio.runner": ["ApplicationRunner"]})
 

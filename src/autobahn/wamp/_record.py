@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+MAX_ID = 2**53
+"""The largest id (WAMP "IDs"): an integer that every serializer and language carries without loss."""
+
 
 class Record:
     """A value with named attributes (its ``__slots__``)."""

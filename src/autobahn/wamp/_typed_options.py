@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
-from autobahn.wamp._record import Record, expect_one_of, expect_seconds, expect_type, passthru
-from autobahn.wamp.message import MAX_ID
+from autobahn.wamp._record import MAX_ID, Record, expect_one_of, expect_seconds, expect_type, passthru
 
 _Many = list[Any] | tuple[Any, ...]
 

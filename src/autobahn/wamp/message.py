@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-MAX_ID = 2**53
+from autobahn.wamp import _record
+
+MAX_ID = _record.MAX_ID
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 IdOrZero = Annotated[int, Meta(ge=0, le=MAX_ID)]  # 0 only in the two revocation forms

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar
 
 from autobahn.wamp.exception import InvalidPayload, InvalidUri, InvalidUriError, NotAuthorized
@@ -29,29 +29,27 @@ _LOOSE, _STRICT = r"[^\s.#\x00]", r"[0-9a-z_]"  # not \d and \w: they accept oth
 _LONGEST_CACHED = 256
 
 
-def _shapes(char: str) -> dict[str, Callable[[str], object]]:
+@cache  # and not made at import: a program rarely uses all six
+def _match(shape: str, strict: bool) -> Callable[[str], object]:
+    char = _STRICT if strict else _LOOSE
     texts = {
         "exact": rf"(?:{char}+\.)*{char}+",
         "prefix": rf"(?:{char}+\.)*{char}*",
         "wildcard": rf"(?:{char}*\.)*{char}*",
     }
-    # fullmatch, because $ would let a trailing newline pass
-    return {shape: re.compile(text).fullmatch for shape, text in texts.items()}
-
-
-_MATCH = {False: _shapes(_LOOSE), True: _shapes(_STRICT)}
+    return re.compile(texts[shape]).fullmatch  # because $ would let a trailing newline pass
 
 
 @lru_cache(maxsize=4096)
 def _is_valid_cached(uri: str, shape: str, strict: bool) -> bool:
-    return _MATCH[strict][shape](uri) is not None
+    return _match(shape, strict)(uri) is not None
 
 
 def is_valid(uri: str, shape: str = "exact", strict: bool = False) -> bool:
     """Whether ``uri`` is a WAMP URI of this shape."""
     if len(uri) <= _LONGEST_CACHED:  # longer ones would let a peer fill the cache with megabytes
         return _is_valid_cached(uri, shape, strict)
-    return _MATCH[strict][shape](uri) is not None
+    return _match(shape, strict)(uri) is not None
 
 
 def require_uri(uri: str, shape: str = "exact", strict: bool = False) -> None:
@@ -94,8 +92,8 @@ class Pattern:
     URI_TYPE_PREFIX = 2
     URI_TYPE_WILDCARD = 3
 
-    _COMPONENT = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)(?::(str|string|int|suffix))?>")
-    _LITERAL = re.compile(r"[^\s.#<>\x00]+")
+    _COMPONENT = r"<([A-Za-z_][A-Za-z0-9_]*)(?::(str|string|int|suffix))?>"
+    _LITERAL = r"[^\s.#<>\x00]+"
 
     def __init__(self, uri: str, target: int, options: Any = None, check_types: CheckTypes = None) -> None:
         if not isinstance(uri, str):
@@ -122,9 +120,9 @@ class Pattern:
             self._type = self.URI_TYPE_WILDCARD
             self._wire.append("")
             return r"[^\s.#]*"
-        named = self._COMPONENT.fullmatch(component)
+        named = re.fullmatch(self._COMPONENT, component)
         if named is None:
-            if not self._LITERAL.fullmatch(component):
+            if not re.fullmatch(self._LITERAL, component):
                 raise TypeError(f"expected a URI component, got {component!r} in {self._uri!r}")
             self._wire.append(component)
             return re.escape(component)
