@@ -23,11 +23,13 @@ _EAGER = sys.version_info >= (3, 12)
 class CancellableFuture(asyncio.Future[Any]):
     """A future that says when its waiter gives up, without the cost of a done callback."""
 
-    on_cancel: Callable[[], None] | None = None
+    __slots__ = ("on_cancel",)  # a dict for it would cost more than the rest
+
+    on_cancel: Callable[[], None]
 
     def cancel(self, msg: Any = None) -> bool:
         cancelled = super().cancel(msg)
-        if cancelled and self.on_cancel is not None:
+        if cancelled:
             self.on_cancel()
         return cancelled
 

@@ -99,9 +99,10 @@ class Requests:
 
     def answered(self, request_id: int, code: int) -> Request | None:
         """Like `peek`, and the request is out of the book."""
-        request = self.peek(request_id, code)
-        if request is not None:
-            del self._open[request_id]
+        request = self._open.get(request_id)
+        if request is None or request.code != code:
+            return self.peek(request_id, code)  # given up, or a violation
+        del self._open[request_id]
         return request
 
     def fail_all(self, make: Callable[[], BaseException]) -> None:
