@@ -46,3 +46,35 @@ def test_wamp_alone_brings_no_asyncio():
     found = brought_along("autobahn.wamp.session", known="typing")
     assert "autobahn.wamp.message" in found
     assert {"asyncio", "ssl", "socket"} & found == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "needless", "most"),
+    [
+        # what a component works with comes when one is made
+        ("autobahn.asyncio.component", {"cbor2", "dataclasses", "msgspec", "random", "autobahn.websocket"}, 20),
+        ("autobahn.asyncio.wamp", {"zlib", "autobahn.asyncio.runner", "autobahn.websocket"}, 50),
+        ("autobahn.asyncio.websocket", {"cbor2", "msgspec", "autobahn.wamp"}, 50),
+    ],
+)
+def test_an_import_brings_its_own_stack_only(module, needless, most):
+    found = brought_along(module)
+    assert found & needless == set()
+    assert len(ours(found)) <= most
+
+
+def test_a_component_brings_nothing_of_others():
+    found = brought_along("autobahn.asyncio.component")
+    assert found - ours(found) <= {"__future__", "inspect", "signal"}  # asyncio brings the last two, if old enough
+
+
+def test_a_component_class_has_its_session_all_the_same():
+    from autobahn.asyncio.component import Component
+    from autobahn.asyncio.wamp import Session
+
+    class Own(Component):
+        session_factory = dict
+
+    assert Component.session_factory is Session
+    assert Component(transports="ws://localhost/").session_factory is Session
+    assert Own.session_factory is dict
