@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobahn.router import HistoryTopic, RealmOptions, Router
+from autobahn.router.testaments import SCOPES
 from autobahn.wamp import message as m
 from autobahn.wamp.codec import CODECS
 from router.fakes import EVERYTHING, PLAIN, Clock, Link
@@ -183,7 +184,7 @@ class Actor:
         topic, serial = publication.topic, publication.serial
         self.called(self.link.call("wamp.session.add_testament", topic, [serial], {}, scope=scope))
         if len(self.link.session.calls) < OPTIONS.max_calls:
-            self.testaments.append(publication)
+            self.testaments.append((scope, publication))
 
     def slow(self):
         self.link.session.onWritingPaused()
@@ -325,7 +326,8 @@ class World:
             getattr(actor, name)(*args)
             leaver = actor if name == "leave" else None
         if leaver is not None:
-            published = leaver.testaments
+            # In the order in which they are executed, and those of one scope in the order in which they were made.
+            published = [p for scope in SCOPES for made_for, p in leaver.testaments if made_for == scope]
         for index, other in enumerate(self.actors):
             if not other.is_here:
                 continue
