@@ -14,7 +14,8 @@ from autobahn.asyncio.router import load_settings
 from autobahn.router import RealmOptions
 from autobahn.router.auth import METHODS
 from autobahn.router.config import HistoryTopic
-from autobahn.router.settings import AuthSettings, development
+from autobahn.router.settings import development
+from autobahn.router.settings_auth import AuthSettings
 from autobahn.router.settings_reader import SettingsError, key_text, keys_of, read
 from autobahn.router.toml_lines import key_lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from autobahn.wamp.uri import is_valid
 
@@ -86,3 +86,10 @@ class FileMode:
 @dataclass(frozen=True, slots=True)
 class AsWritten:
     """The table is checked, and what is written there is taken, without defaults."""
+
+
+Seconds = Annotated[float, Range(0)]
+Some = Annotated[float, Range(0.001)]
+Count = Annotated[int, Range(0)]
+AtLeastOne = Annotated[int, Range(1)]
+Octets = Annotated[int, Range(0)]
