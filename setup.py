@@ -1,4 +1,4 @@
-"""Build the compiled frame units when Cython and a C compiler are there; install without it otherwise."""
+"""Build the compiled units when Cython and a C compiler are there; install without it otherwise."""
 
 import os
 
@@ -17,6 +17,7 @@ else:
         parts = {
             "websocket._frames": ["_gather.pxi", *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
             "rawsocket._frames": ["_gather.pxi", "_lane.pxi"],
+            "wamp._cbor": [],
             "router._lane": ["_lane.pxi", "websocket/_utf8.h", *formats],
         }
         extensions = cythonize(

@@ -1,8 +1,8 @@
 """Feeds the compiled units from, and lets them write to, buffers that end where the memory ends.
 
-Every payload size from 0 to 300 at every alignment, and every beginning of calls in three serializers: a read of one
-octet too many is a crash of this process. Also run by `run.sh` under AddressSanitizer and valgrind. Prints a line and
-exits with 0 when every result was right.
+Every payload size from 0 to 300 at every alignment, every beginning of calls in three serializers, and of CBOR: a read
+of one octet too many is a crash of this process. Also run by `run.sh` under AddressSanitizer and valgrind. Prints a
+line and exits with 0 when every result was right.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from autobahn.rawsocket.frames import Writer as RawWriter
 from autobahn.rawsocket.frames import new_pump
 from autobahn.router.lane import COMPILED as LANES
 from autobahn.router.lane import ShortWay
+from autobahn.wamp.codec import _cbor
 from autobahn.websocket.errors import FrameError
 from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer
 
@@ -128,6 +129,28 @@ def check_calls(guarded, name, encode):
     ].lstrip(b'"')
 
 
+def check_cbor(guarded):
+    """Each beginning of CBOR messages, and the whole of them, before the border; none is read but the whole."""
+    values = [
+        [48, 77, {}, "com.a", [1, -70000, 1.5, None, True, "é" * 40, b"o" * 30], {"k": [{}, [[]]], "x": "y" * 300}],
+        [0, 24, 256, 65536, 2**32, -1, -25, -257, -65537, -(2**32) - 1, 1.5, "a" * 24, b"b" * 256],
+        [[None] * 20, {str(at): b"" for at in range(30)}, *["a" * size for size in range(40)]],
+    ]
+    wholes = [cbor2.dumps(value) for value in values]
+    assert [_cbor.dumps(value) for value in values] == wholes
+    for head in (b"\x82\xf9\x3e\x00\xfa", b"\x81\x7b", b"\x81\x5a", b"\x9b", b"\xbb", b"\xbb\x7f"):
+        assert _cbor.to_msgpack(guarded.put(head)) is None
+        for filler in (b"\0", b"\xff"):  # sizes from none to endless, of nothing
+            assert _cbor.to_msgpack(guarded.put(head + filler * 8)) in (None, b"\x90", b"\x80", b"\x91\xa0")
+    for whole, value in zip(wholes, values, strict=True):
+        for size in range(len(whole)):
+            assert _cbor.to_msgpack(guarded.put(whole[:size])) is None
+        assert msgspec.msgpack.decode(_cbor.to_msgpack(guarded.put(whole))) == value
+        for at in range(len(whole)):
+            for octet in (0x00, 0x1B, 0x3B, 0x5B, 0x7B, 0x9B, 0xBB, 0xFB, 0xFF):
+                _cbor.to_msgpack(guarded.put(whole[:at] + bytes([octet]) + whole[at + 1 :]))
+
+
 def _count(name):
     """What makes the head of an INVOCATION without payload one of six elements."""
     return {"json": (b"]", b""), "msgpack": (b"\x94", b"\x96"), "cbor": (b"\x84", b"\x86")}[name]
@@ -148,6 +171,8 @@ def main():
     if LANES:
         for name, encode in (("json", msgspec.json.encode), ("msgpack", msgspec.msgpack.encode), ("cbor", cbor2.dumps)):
             check_calls(guarded, name, encode)
+    if _cbor is not None:
+        check_cbor(guarded)
     print(f"all sizes from 0 to 300 are right ({'compiled' if COMPILED else 'pure'})")
     return 0
 

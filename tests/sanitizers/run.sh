@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the compiled frame units with AddressSanitizer and UndefinedBehaviorSanitizer into a temporary place and runs the
+# Builds the compiled units with AddressSanitizer and UndefinedBehaviorSanitizer into a temporary place and runs the
 # frame tests and the guarded buffers with it; then runs the guarded buffers with the ordinary build under valgrind.
 # Usage: tests/sanitizers/run.sh [PYTHON]     Exit status: 0 when nothing was found, 2 when a tool is missing.
 set -eu
@@ -24,7 +24,7 @@ build() {  # build DIRECTORY FLAGS...: a copy of the package there, with the uni
     shift
     mkdir -p "$place"
     cp -r "$root/src/autobahn" "$place/autobahn"
-    for unit in websocket/_frames rawsocket/_frames router/_lane; do
+    for unit in websocket/_frames rawsocket/_frames router/_lane wamp/_cbor; do
         rm -f "$place/autobahn/$unit"*.so "$place/autobahn/$unit.c"
         (cd "$place" && "$python" -m cython -3 -o "autobahn/$unit.c" "autobahn/$unit.pyx")
         gcc -shared -fPIC -Wall -Wextra -Wno-unused-function -Wno-unused-parameter -Wno-cast-function-type \
@@ -43,8 +43,9 @@ under_asan() {
 under_asan -c 'import autobahn.websocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan -c 'import autobahn.rawsocket._frames as f; assert "asan" in f.__file__, f.__file__'
 under_asan -c 'import autobahn.router._lane as f; assert "asan" in f.__file__, f.__file__'
+under_asan -c 'import autobahn.wamp._cbor as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py tests/asyncio/test_lane.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/rawsocket/test_frames.py tests/asyncio/test_lane.py tests/wamp/test_cbor_unit.py)
 
 gcc -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -I"$root/src/autobahn/websocket" "$root/tests/sanitizers/utf8.c" -o "$work/utf8"
@@ -67,7 +68,7 @@ PYTHONMALLOC=malloc PYTHONPATH="$work/plain" PYTHONDONTWRITEBYTECODE=1 \
 awk -v RS='\n==[0-9]+== *\n' '{
     split($0, lines, "\n"); near = ""
     for (at = 1; at <= 6; at++) near = near lines[at]
-    if (near ~ /_frames|_lane/ && $0 ~ /(Invalid|ninitialised|overlap)/) { print; found = 1 }
+    if (near ~ /_frames|_lane|_cbor[.]/ && $0 ~ /(Invalid|ninitialised|overlap)/) { print; found = 1 }
 } END { exit found }' "$work/valgrind.log" || { echo "sanitize: valgrind found the above" >&2; exit 1; }
 grep -q "ERROR SUMMARY" "$work/valgrind.log" || { echo "sanitize: valgrind did not run to its end" >&2; exit 1; }
 echo "sanitize: nothing found"

@@ -12,6 +12,7 @@ bare payload: there ``args`` is that payload (``bytes``, or ``str`` from a peer 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any, Union
 
 import cbor2
@@ -23,8 +24,14 @@ from autobahn.wamp import ubjson
 from autobahn.wamp.codec_base import DICT_AT, MAX_DEPTH, Codec, RowCodec, TypedCodec, refuse_depth, violation
 from autobahn.wamp.exception import ProtocolError, SerializationError
 from autobahn.wamp.message import MESSAGES, RAW, Message
+from autobahn.wamp.options import OPTIONS_OF
 
 __all__ = ("CODECS", "CborCodec", "Codec", "JsonCodec", "MsgPackCodec", "UbjsonCodec")
+
+_cbor: Any = None  # the compiled unit, if it is there: for the plain part of CBOR
+if os.environ.get("AUTOBAHN_PURE", "0").lower() in {"", "0", "false", "no", "off"}:
+    with suppress(ImportError):
+        from autobahn.wamp import _cbor
 
 PLAIN = values.PLAIN
 _ESCAPE = b"\\u0000"  # in JSON; found with find(), which is faster than "in"
@@ -155,10 +162,13 @@ class MsgPackCodec(TypedCodec):
 
 
 class CborCodec(RowCodec):
-    """CBOR."""
+    """CBOR: what is plain by the compiled unit, everything else by cbor2, whose errors are everybody's."""
 
     name = "cbor"
     binary = True
+
+    _decoder = MsgPackCodec._decoder
+    _any = MsgPackCodec._any
 
     # cbor2.loads ignores what follows the first value. A second value, which nobody can guess, must follow.
     _END = os.urandom(12)
@@ -167,21 +177,42 @@ class CborCodec(RowCodec):
     def _is_undefined(self, value: Any) -> bool:
         return value is cbor2.undefined
 
+    def decode(self, data: bytes) -> Message:
+        packed = _cbor.to_msgpack(data) if _cbor is not None else None
+        if packed is not None:
+            try:
+                msg: Message = self._decoder.decode(packed)
+            except Exception:
+                return super().decode(data)  # which says what is wrong, or accepts what peers really send
+            options = OPTIONS_OF[msg.code](msg)
+            return self._judge(msg, options) if options or msg.code <= 2 else msg
+        return super().decode(data)
+
     def encode(self, msg: Message) -> bytes:
         row = msg.row()
+        if _cbor is not None:
+            data: bytes | None = _cbor.dumps(row)
+            if data is not None:
+                return data
         try:
             for value in row:
                 if value and type(value) in _ROW_CONTAINERS:
                     inner = value.values() if type(value) is dict else value
                     if not _CBOR_FLAT.issuperset(map(type, inner)):
                         break
-            else:  # as nearly always: nothing that would have to be surveyed
+            else:  # nothing that would have to be surveyed
                 return cbor2.dumps(row, default=_cbor_object)
             return _cbor_dumps(row, [value for value in row if type(value) in _ROW_CONTAINERS and value])
         except Exception as exc:
             raise self._refusal(msg, exc) from None
 
     def loads(self, data: bytes | Raw) -> Any:
+        packed = _cbor.to_msgpack(data) if _cbor is not None else None
+        if packed is not None:
+            try:
+                return self._any.decode(packed)
+            except Exception:  # noqa: S110 - a text that is not UTF-8: cbor2 says so
+                pass
         try:
             value, end = cbor2.loads(
                 b"\x82" + bytes(data) + self._SENTINEL,
@@ -195,6 +226,10 @@ class CborCodec(RowCodec):
         return value
 
     def dumps(self, value: Any) -> bytes:
+        if _cbor is not None:
+            data: bytes | None = _cbor.dumps(value)
+            if data is not None:
+                return data
         try:
             return _cbor_dumps(value, [[value]])
         except Exception as exc:
