@@ -216,6 +216,28 @@ def test_a_call_that_is_not_allowed_any_more_is_refused():
     assert len(world.callee.take()) == 3
 
 
+@pytest.mark.parametrize("router", [{}, ALLOWED])
+@pytest.mark.parametrize(
+    ("limits", "refused"), [({"max_calls": 1}, 1), ({"disclose_caller": "always"}, 0), ({"trustlevels": {}}, 0)]
+)
+def test_lanes_keep_to_options_that_change_while_calls_are_under_way(router, limits, refused):
+    worlds = [World("json", lanes, **router) for lanes in (True, False)]
+    carried = []
+    for world in worlds:
+        for number, options in enumerate((RealmOptions(), RealmOptions(**limits), RealmOptions(max_subscriptions=7))):
+            world.router.change_realm("realm1", options)
+            first = 3 * number
+            for request in range(first + 1, first + 4):
+                world.caller.say(48, request, {}, "com.a", [request])
+            carried.append(world.caller.carried if world.caller.link.lane else 0)
+            for request in sorted(world.callee.link.session.invocations):
+                world.callee.say(70, request, {}, ["done"])
+        assert sum("limit_exceeded" in text for text in world.heard(world.caller)) == (2 if refused else 0)
+    assert worlds[0].outcome() == worlds[1].outcome()
+    first = 2 if router else 3  # a rule is looked up once for each table
+    assert carried == [first, first, 2 * first, 0, 0, 0]
+
+
 def test_nothing_is_carried_past_a_message_that_waits():
     world, waiting = World("json"), []
     world.caller.say(48, 1, {}, "com.a")

@@ -327,15 +327,58 @@ async def test_a_reload_drops_no_session(config, loop_name, lines):
                 await works(f"rs://127.0.0.1:{urlsplit(router.urls[0]).port + 1}")
 
 
-async def test_a_realm_that_is_gone_says_goodbye_and_its_options_wait_for_the_next_start(config, lines):
+async def test_a_realm_that_is_gone_says_goodbye(config, lines):
     both = CONFIG + '[realms."com.b"]\nroles.anonymous = true\n'
     async with Router.from_settings(config(both)) as router:
         async with Client(router.url, "com.b") as client:
-            limits = "[realms.realm1]\nmax_calls = 5\n[realms.realm1.roles]"
-            await router.reload(config(CONFIG.replace("[realms.realm1.roles]", limits)))
+            await router.reload(config(CONFIG))
             await asyncio.wait({client.running})
         assert client.reasons == ["wamp.close.close_realm"]
-        assert "realm realm1: its new options count from the next start" in [record.getMessage() for record in lines]
+
+
+async def test_options_of_a_realm_count_at_once_and_what_cannot_is_named(config, lines):
+    limits = '[realms.realm1]\nmax_subscriptions = 0\nslow_policy = "conflate"\n{}[realms.realm1.roles]'
+    async with Router.from_settings(config(CONFIG)) as router:
+        async with Client(router.url) as client:
+            await client.session.subscribe(print, "com.before")
+            restart = limits.format('prefix_match = "uri-component"\nstrict_request_ids = true\n')
+            await router.reload(config(CONFIG.replace("[realms.realm1.roles]", restart)))
+            with pytest.raises(ApplicationError, match="at most 0 subscriptions"):
+                await client.session.subscribe(print, "com.after")
+            said = [record.getMessage() for record in lines]
+            assert "realm realm1: changed max_subscriptions, slow_policy" in said
+            assert "realm realm1: prefix_match, strict_request_ids as changed count from the next start" in said
+            await router.reload(config(CONFIG))
+            await client.session.subscribe(print, "com.after")
+            assert client.reasons == []
+
+
+async def test_options_of_realms_made_on_demand_change_and_such_a_realm_may_be_named(config, lines):
+    def model(limit=""):
+        return f'[realms."*"]\n{limit}roles.anonymous = true\n' + CONFIG
+
+    async with Router.from_settings(config(model())) as router:
+        async with Client(router.url, "com.demand") as client:
+            await router.reload(config(model("max_subscriptions = 0\n")))
+            with pytest.raises(ApplicationError, match="at most 0 subscriptions"):
+                await client.session.subscribe(print, "com.t")
+            await router.reload(config('[realms."com.demand"]\nroles.anonymous = true\n' + model()))
+            await client.session.subscribe(print, "com.t")
+            assert client.reasons == []
+        assert "com.demand" in router.core.realms  # and would be gone if it still were one made on demand
+        assert not router.core.is_on_demand("com.demand")
+
+
+async def test_a_realm_that_cannot_be_opened_changes_nothing(config, lines, tmp_path):
+    (tmp_path / "no.sqlite").write_text("this is no database, but a text that is long enough to be seen as one" * 20)
+    new = '[realms."com.ok"]\nroles.anonymous = true\n[realms."com.new"]\nstore = "no.sqlite"\nroles.anonymous = true\n'
+    limit = "[realms.realm1]\nmax_subscriptions = 0\n[realms.realm1.roles]"
+    async with Router.from_settings(config(CONFIG)) as router:
+        async with Client(router.url) as client:
+            with pytest.raises(ValueError, match=r"no\.sqlite"):
+                await router.reload(config(new + CONFIG.replace("[realms.realm1.roles]", limit)))
+            await client.session.subscribe(print, "com.t")
+            assert list(router.core.realms) == ["realm1"]
 
 
 async def test_nobody_who_connects_during_a_reload_is_lost(config, loop_name):

@@ -25,9 +25,11 @@ from autobahn.router.ids import random_authid
 from autobahn.router.local import connect_local
 from autobahn.router.observer import RealmObserver
 from autobahn.router.permissions import policies
+from autobahn.router.realm import Change
 from autobahn.router.session import Admission
 from autobahn.router.settings import ListenerSettings, RouterSettings
 from autobahn.router.settings_reader import read
+from autobahn.wamp.exception import ApplicationError
 
 __all__ = ("Router", "load_settings", "serve")
 
@@ -310,19 +312,23 @@ class Router:
         """``settings`` count from now on, and sessions stay (except those whose realm or role is gone).
 
         Everything that can fail comes first: on OSError or ValueError all is as it was. Certificates and files of
-        principals are read again. Connections that are there keep the limits they began with.
+        principals are read again. Connections that are there keep the limits they began with. What a realm cannot
+        change while it is there is named in the log (`autobahn.router.realm.NEXT_START`).
         """
         core = self.core
         plan = await self._plan(settings)
         try:
             auth = core.new_auth(settings.auth(), settings.auth_options())
             policies(settings.permissions())
-        except ValueError:
+            changes = self._prepare_realms(settings)
+        except Exception as exc:
             for old, listener in plan:
                 if listener is not old:
                     listener.give_back(old)
+            if isinstance(exc, ApplicationError):  # of a realm's file
+                raise ValueError(exc.error_message()) from exc
             raise
-        self._change_realms(settings)
+        self._change_realms(settings, changes)
         core.auth = auth
         core.set_permissions(settings.permissions())
         general = settings.router
@@ -374,21 +380,50 @@ class Router:
             raise
         return plan
 
-    def _change_realms(self, settings: RouterSettings) -> None:
-        core, wanted = self.core, settings.options()
+    def _prepare_realms(self, settings: RouterSettings) -> dict[str, Change]:
+        """What changes the options of the realms that stay, by name. New realms are there, if all of it can be."""
+        core, wanted, model = self.core, settings.options(), settings.options_on_demand()
+        stay = {name: wanted.get(name, model) for name in core.realms if self._stays(name, settings)}
+        changes = {
+            name: core.realms[name].prepare(options)
+            for name, options in stay.items()
+            if options != core.realms[name].options
+        }
+        new = [name for name in wanted if name not in core.realms]
+        try:
+            for name in new:
+                core.add_realm(name, wanted[name])
+        except Exception:
+            for name in new:
+                if name in core.realms:
+                    core.remove_realm(name)
+            raise
+        for name in new:
+            log.info("realm {realm} is open", realm=name)
+        return changes
+
+    def _stays(self, name: str, settings: RouterSettings) -> bool:
+        return name in settings.realms or (settings.has_realms_on_demand and self.core.is_on_demand(name))
+
+    def _change_realms(self, settings: RouterSettings, changes: Mapping[str, Change]) -> None:
+        """The realms and their options are those of ``settings``; `RouterCore.set_permissions` has to follow."""
+        core = self.core
         core.auto_realms = settings.has_realms_on_demand
         core.max_auto_realms = settings.router.max_realms_on_demand
         core.realm_options = settings.options_on_demand()
-        for name in list(core.realms):
-            if name not in wanted and not (core.auto_realms and core.is_on_demand(name)):
-                log.info("realm {realm} is closed", realm=name)
-                core.remove_realm(name)
-        for name, options in wanted.items():
-            if name not in core.realms:
-                log.info("realm {realm} is open", realm=name)
-                core.add_realm(name, options)
-            elif core.realms[name].options != options:
-                log.warn("realm {realm}: its new options count from the next start", realm=name)
+        for name in [name for name in core.realms if not self._stays(name, settings)]:
+            log.info("realm {realm} is closed", realm=name)
+            core.remove_realm(name)
+        for name in settings.options():
+            core.add_realm(name)  # one that was made on demand stays from now on
+        for name, change in changes.items():
+            now, later = change()
+            if now:
+                log.info("realm {realm}: changed {keys}", realm=name, keys=", ".join(now))
+            if later:
+                log.warn(
+                    "realm {realm}: {keys} as changed count from the next start", realm=name, keys=", ".join(later)
+                )
 
 
 def _open_to_all(url: str) -> ListenerSettings:

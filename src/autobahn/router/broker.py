@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from autobahn.router.config import RealmOptions
+from autobahn.router.config import HistoryTopic, RealmOptions
 from autobahn.router.delivery import Delivery, post
 from autobahn.router.history import Entry, History
 from autobahn.router.ids import GlobalIds
@@ -78,9 +80,8 @@ class Broker:
         self.subscriptions: PatternMap[Subscription] = PatternMap(by_component)
         self.by_id: dict[int, Subscription] = {}
         self.retention = Retention(options.max_retained, by_component, store)
-        is_governed = options.trustlevels is not None or options.disclose_publisher == "always"
         self.table: dict[int, Any] = {
-            16: self.publish_governed if is_governed else self.publish,
+            16: self._serving_publications(),
             32: self.subscribe,
             34: self.unsubscribe,
             337: self.event_received,
@@ -89,9 +90,38 @@ class Broker:
         self._ids = ids
         self._observers = observers
         self._last_id = 0
+        self._store = store
         for topic in options.history:
-            check_uri(topic.uri, topic.match, options.strict_uris)
             self._add(topic.match, topic.uri).history = History(topic, store)
+
+    def histories(self, options: RealmOptions) -> dict[HistoryTopic, History]:
+        """Those of the topics that ``options`` have and the broker has not, or with another limit."""
+        new = [topic for topic in options.history if topic not in self.options.history]
+        known = {topic: self.subscriptions.get(topic.match, topic.uri) for topic in new}
+        return {topic: History(topic, self._store, held.history if held else None) for topic, held in known.items()}
+
+    def change(self, options: RealmOptions, histories: dict[HistoryTopic, History]) -> None:
+        """``options`` count from now on, with the new ``histories`` for them; `table` is another one."""
+        kept = {(topic.match, topic.uri) for topic in options.history}
+        gone = [topic for topic in self.options.history if (topic.match, topic.uri) not in kept]
+        self.options = options
+        with suppress(ApplicationError):  # a file that cannot be written to: the next event to be retained tries again
+            self.retention.limit(options.max_retained)
+        self.table = {**self.table, 16: self._serving_publications()}
+        for topic, history in histories.items():
+            subscription = self.subscriptions.get(topic.match, topic.uri) or self._add(topic.match, topic.uri)
+            subscription.history = history
+        for topic in gone:
+            held = self.subscriptions.get(topic.match, topic.uri)
+            if held is not None:
+                held.history = None
+                if not held.subscribers:
+                    self._forget(held)
+
+    def _serving_publications(self) -> Callable[[Peer, Publish], None]:
+        options = self.options
+        is_governed = options.trustlevels is not None or options.disclose_publisher == "always"
+        return self.publish_governed if is_governed else self.publish
 
     def features(self) -> dict[str, bool]:
         """What WELCOME announces for the broker."""
@@ -185,9 +215,12 @@ class Broker:
         if subscription.subscribers:
             return False
         if subscription.history is None:
-            self.subscriptions.remove(subscription.match, subscription.topic)
-            del self.by_id[subscription.id]
+            self._forget(subscription)
         return True
+
+    def _forget(self, subscription: Subscription) -> None:
+        self.subscriptions.remove(subscription.match, subscription.topic)
+        del self.by_id[subscription.id]
 
     def _notify_removed(self, peer: Peer, subscription: Subscription, deleted: bool) -> None:
         for observer in self._observers:

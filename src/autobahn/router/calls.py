@@ -102,7 +102,7 @@ class Desk:
     """Where special calls are handled."""
 
     def __init__(self, options: RealmOptions, runtime: Runtime | None) -> None:
-        self._options = options
+        self.options = options
         self._runtime = runtime
 
     # ---- starting --------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Desk:
 
     def _read_options(self, call: SpecialCall, options: Options) -> None:
         """``call`` knows what its CALL asks for; raises what is wrong with it."""
-        caller, policy = call.caller, self._options
+        caller, policy = call.caller, self.options
         ppt = passthru(caller, "caller", 48, options)
         if options.get("progress"):  # WAMP "Progressive Call Invocations"
             if not caller.announced("caller", "progressive_call_invocations"):
@@ -149,7 +149,7 @@ class Desk:
 
     def _timeout(self, asked: Any) -> int:
         """Milliseconds until the call is ended; 0: never."""
-        maximum = self._options.max_call_timeout or 0
+        maximum = self.options.max_call_timeout or 0
         if not asked:
             return maximum
         if asked < 0 or asked != asked // 1:
@@ -186,7 +186,7 @@ class Desk:
             details["receive_progress"] = True
         if call.timeout and endpoint.forward_timeout:  # the callee takes the time, we only see to our own maximum
             details["timeout"] = call.timeout
-            self._watch(call, self._options.max_call_timeout or 0)
+            self._watch(call, self.options.max_call_timeout or 0)
         else:
             self._watch(call, call.timeout)
         return details
@@ -249,7 +249,7 @@ class Desk:
     def _enqueue(self, call: SpecialCall) -> None:
         """``call`` waits until a callee may have one more call."""
         queue = call.registration.queue
-        if call.is_stream or len(queue) >= self._options.call_queue:
+        if call.is_stream or len(queue) >= self.options.call_queue:
             raise ApplicationError(
                 MAX_CONCURRENCY_REACHED, f"all callees of {call.msg.procedure!r} have as many calls as they want"
             )
@@ -314,7 +314,7 @@ class Desk:
             call.timer.cancel()
             call.timer = None
             forwarded = "timeout" in call.sent_details
-            self._watch(call, self._options.max_call_timeout or 0 if forwarded else call.timeout)
+            self._watch(call, self.options.max_call_timeout or 0 if forwarded else call.timeout)
 
     def _watch(self, call: SpecialCall, timeout: int) -> None:
         """``call`` ends after ``timeout`` milliseconds, counted from the first time this was asked; 0: never."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
 from autobahn.router.settings_kinds import FileToMake
+from autobahn.wamp.uri import is_valid
 
 Disclosure = Literal["ask", "always", "never"]
 Takeover = Literal["any", "role", "authid", "never"]
@@ -84,14 +85,20 @@ class RealmOptions:
     slow_queue: int = 4 << 20
 
     def __post_init__(self) -> None:
-        """ValueError for what is none of the words."""
+        """ValueError for what is none of the words, and for topics that none can have."""
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"expected {name} out of {', '.join(words)}, got {getattr(self, name)!r:.100}")
         if isinstance(self.slow_queue, bool) or not isinstance(self.slow_queue, int) or self.slow_queue < 0:
             raise ValueError(f"expected slow_queue as a number of octets, got {self.slow_queue!r:.100}")
+        for topic in self.history:
+            if topic.match not in _MATCHES:
+                raise ValueError(f"expected match out of {', '.join(_MATCHES)} in history, got {topic.match!r:.100}")
+            if not is_valid(topic.uri, topic.match, self.strict_uris):
+                raise ValueError(f"expected a valid URI (match {topic.match}) in history, got {topic.uri!r:.300}")
 
 
+_MATCHES = ("exact", "prefix", "wildcard")
 _WORDS: dict[str, tuple[str, ...]] = {
     "disclose_caller": get_args(Disclosure),
     "disclose_publisher": get_args(Disclosure),

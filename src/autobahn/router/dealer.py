@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Raw
@@ -53,16 +54,25 @@ class Dealer:
         self.registrar = Registrar(observers, options, self.desk.advance)
         self.registrations: PatternMap[Registration] = self.registrar.book
         self._runtime = runtime
-        is_governed = options.max_calls or options.max_call_timeout or options.trustlevels is not None
         self.table: dict[int, Any] = {
             8: self.error,
-            48: self.call_governed if is_governed or options.disclose_caller == "always" else self.call,
+            48: self._serving_calls(),
             49: self.cancel,
             64: self.registrar.register,
             66: self.registrar.unregister,
             70: self.yielded,
             0: ShortWay(self.call, self.registrations.exact, self.yielded),
         }
+
+    def change(self, options: RealmOptions) -> None:
+        """``options`` count for calls and registrations from now on; `table` is another one."""
+        self.options = self.desk.options = self.registrar.options = options
+        self.table = {**self.table, 48: self._serving_calls()}
+
+    def _serving_calls(self) -> Callable[[Peer, Call], None]:
+        options = self.options
+        is_governed = options.max_calls or options.max_call_timeout or options.trustlevels is not None
+        return self.call_governed if is_governed or options.disclose_caller == "always" else self.call
 
     def features(self) -> dict[str, bool]:
         """What WELCOME announces for the dealer."""

@@ -62,7 +62,8 @@ class Shelf(Protocol):
 class History:
     """The newest events of one subscription, in the order in which they came."""
 
-    def __init__(self, topic: HistoryTopic, shelf: Shelf | None = None) -> None:
+    def __init__(self, topic: HistoryTopic, shelf: Shelf | None = None, before: History | None = None) -> None:
+        """``before``: whose events go on in this one, which has another limit, when there is no ``shelf``."""
         self._topic = topic
         self._shelf = shelf
         self._entries: deque[Entry] = deque(maxlen=topic.limit)
@@ -71,6 +72,8 @@ class History:
             for number, entry in shelf.history(topic.match, topic.uri, topic.limit):
                 self._numbers.append(number)
                 self._entries.append(entry)
+        elif before is not None:
+            self._entries.extend(before._entries)
 
     def append(self, entry: Entry) -> None:
         """``entry`` is the newest. Events for certain sessions are not kept: their ids will mean others later.

@@ -29,7 +29,7 @@ class RegistrationMeta(RealmObserver):
     def __init__(self, house: HouseSession, registrar: Registrar, options: RealmOptions) -> None:
         self._house = house
         self._registrar = registrar
-        self._options = options
+        self.options = options
         house.serve(
             {
                 "wamp.registration.list": self.list_all,
@@ -85,7 +85,7 @@ class RegistrationMeta(RealmObserver):
         return [len(self._find(registration).endpoints)]
 
     def remove_callee(self, caller: Peer, registration: Any, callee: Any, reason: Any = None) -> None:
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         check_reason(reason)
         found = self._find(registration)
         expect(callee, int, "callee")
@@ -117,7 +117,7 @@ class SubscriptionMeta(RealmObserver):
     ) -> None:
         self._house = house
         self._broker = broker
-        self._options = options
+        self.options = options
         self._may = may
         house.serve(
             {
@@ -172,7 +172,7 @@ class SubscriptionMeta(RealmObserver):
         return [len(self._find(subscription).subscribers)]
 
     def remove_subscriber(self, caller: Peer, subscription: Any, subscriber: Any, reason: Any = None) -> None:
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         check_reason(reason)
         found = self._find(subscription)
         expect(subscriber, int, "subscriber")

@@ -50,7 +50,7 @@ class SessionMeta(RealmObserver):
     ) -> None:
         self._house = house
         self._sessions = sessions
-        self._options = options
+        self.options = options
         self._testaments = testaments
         house.serve(
             {
@@ -104,27 +104,27 @@ class SessionMeta(RealmObserver):
         return peer
 
     def kill(self, caller: Peer, session: Any, reason: Any = None, message: Any = None) -> None:
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         peer = self._find(session)
         if peer is caller:
             raise _no_such_session(session)
         self._close([peer], reason, message)
 
     def kill_by_authid(self, caller: Peer, authid: Any, reason: Any = None, message: Any = None) -> list[Any]:
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         expect(authid, str, "authid")
         peers = [peer for peer in self._sessions.values() if peer.authid == authid and peer is not caller]
         return [self._close(peers, reason, message)]
 
     def kill_by_authrole(self, caller: Peer, authrole: Any, reason: Any = None, message: Any = None) -> list[Any]:
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         expect(authrole, str, "authrole")
         peers = [peer for peer in self._sessions.values() if peer.authrole == authrole and peer is not caller]
         return [len(self._close(peers, reason, message))]
 
     def kill_all(self, caller: Peer, reason: Any = None, message: Any = None) -> list[Any]:
         """No meta events, no testaments."""
-        check_may_end(caller, self._options)
+        check_may_end(caller, self.options)
         peers = [peer for peer in self._sessions.values() if peer is not caller]
         self._house.is_silent = True
         try:

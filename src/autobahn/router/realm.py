@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 from msgspec import Raw
@@ -25,8 +26,11 @@ from autobahn.wamp.message import Call
 from autobahn.wamp.runtime import Runtime
 
 Authorize = Callable[[Peer, int, str, str], bool]
+Change = Callable[[], tuple[list[str], list[str]]]
 
 _REQUESTS = (16, 32, 34, 48, 64, 66)
+# The books are built by the first of these, requests are counted from a session's beginning, a file is opened once.
+NEXT_START = ("prefix_match", "strict_request_ids", "store", "store_sync")
 
 
 def open_store(path: str, realm: str, delivery: Delivery, options: RealmOptions) -> Any:
@@ -56,16 +60,47 @@ class Realm:
         self.dealer = Dealer(self.observers, options, runtime)
         self.house = house = HouseSession(ids.next(), self.broker, self.dealer, self.sessions)
         self.testaments = Testaments(house, self.broker, ids, options, self.may)
-        self.observers += (
+        self._governed = (
             self.testaments,
             SessionMeta(house, self.sessions, options, self.testaments),
             RegistrationMeta(house, self.dealer.registrar, options),
             SubscriptionMeta(house, self.broker, options, self.may),
         )
-        self.table: dict[int, Any] = {**self.broker.table, **self.dealer.table}  # code -> (peer, message)
-        if options.strict_request_ids:
+        self.observers += self._governed
+        self.table = self._new_table()  # code -> (peer, message)
+
+    def _new_table(self) -> dict[int, Any]:
+        table = {**self.broker.table, **self.dealer.table}
+        if self.options.strict_request_ids:
             for code in _REQUESTS:
-                self.table[code] = _in_sequence(code, self.table[code])
+                table[code] = _in_sequence(code, table[code])
+        return table
+
+    def prepare(self, options: RealmOptions) -> Change:
+        """What makes ``options`` count, for those who are here, too: it cannot fail, what can is done before.
+
+        It returns the names of those that count from now on, and of those (`NEXT_START`) that need a new realm. `table`
+        is another one afterwards; sessions have it by `RouterSession.permissions_changed`. Calls in flight end as they
+        began, and a client that reads too slowly right now has caught up before ``slow_policy`` counts for it.
+        """
+        changed = [
+            field.name for field in fields(options) if getattr(options, field.name) != getattr(self.options, field.name)
+        ]
+        late = [name for name in changed if name in NEXT_START]
+        chosen = replace(options, **{name: getattr(self.options, name) for name in late})
+        histories = self.broker.histories(chosen)
+
+        def change() -> tuple[list[str], list[str]]:
+            self.options = chosen
+            self.broker.change(chosen, histories)
+            self.dealer.change(chosen)
+            for part in self._governed:
+                part.options = chosen
+            self._roles.clear()
+            self.table = self._new_table()
+            return [name for name in changed if name not in late], late
+
+        return change
 
     def welcome_roles(self) -> dict[str, Any]:
         """WELCOME.Details.roles: what this router implements, no more."""

@@ -29,7 +29,7 @@ class Registrar:
         self.by_id: dict[int, Registration] = {}
         self.ids: Iterator[int] = count(1)
         self._observers = observers
-        self._options = options
+        self.options = options
         self._changed = changed
 
     def register(self, peer: Peer, msg: Register) -> None:
@@ -37,12 +37,12 @@ class Registrar:
         options = msg.options
         match = options.get("match") or EXACT
         invoke = options.get("invoke") or SINGLE
-        check_writable(peer, msg.procedure, match, self._options.strict_uris)
-        if options.get("disclose_caller") and self._options.disclose_caller == "never" and not peer.is_trusted:
+        check_writable(peer, msg.procedure, match, self.options.strict_uris)
+        if options.get("disclose_caller") and self.options.disclose_caller == "never" and not peer.is_trusted:
             raise ApplicationError(DISCLOSURE_NOT_ALLOWED, "this realm discloses no callers (disclose_caller)")
         registration = self.book.get(match, msg.procedure)
         if registration is None or registration.id not in peer.registrations:
-            check_limit(peer, len(peer.registrations), self._options.max_registrations, "registrations")
+            check_limit(peer, len(peer.registrations), self.options.max_registrations, "registrations")
         if registration is not None and options.get("force_reregister"):
             registration = self._take_over(peer, registration)
             if registration is not None and registration.invoke == SINGLE == invoke:  # its own
@@ -77,7 +77,7 @@ class Registrar:
     def _take_over(self, peer: Peer, registration: Registration) -> Registration | None:
         """The others are out of ``registration`` and know it; returns what is left: None, or with ``peer`` alone."""
         others = [endpoint.callee for endpoint in registration.endpoints if endpoint.callee is not peer]
-        policy = self._options.force_reregister
+        policy = self.options.force_reregister
         for other in others:
             same_id, same_role = other.authid == peer.authid, other.authrole == peer.authrole
             allowed = {"any": True, "role": same_id or same_role, "authid": same_id, "never": False}[policy]

@@ -70,7 +70,12 @@ class Retention:
             self._shelf.retain(event.topic, events)
         self._topics.pop(event.topic, None)
         self._topics[event.topic] = events
-        if len(self._topics) > self._max_topics:
+        self.limit(self._max_topics)
+
+    def limit(self, max_topics: int) -> None:
+        """So many topics may have retained events from now on; those with the oldest events go."""
+        self._max_topics = max_topics
+        while len(self._topics) > max_topics:
             self.clear(next(iter(self._topics)))
 
     def clear(self, topic: str) -> bool:

@@ -110,6 +110,24 @@ class Router:
         self._on_demand.pop(name, None)
         return self.realms[name]
 
+    def change_realm(self, name: str, options: RealmOptions) -> list[str]:
+        """``options`` count for the realm ``name`` and the sessions in it, which stay; KeyError: there is none.
+
+        It returns the names of those that need a new realm (`autobahn.router.realm.NEXT_START`). ValueError or
+        ApplicationError, when a history is not to be had from the realm's file: nothing has changed.
+        """
+        change = self.realms[name].prepare(options)
+        _, late = change()
+        self.refresh_tables(name)
+        return late
+
+    def refresh_tables(self, name: str) -> None:
+        """The sessions of a realm whose table was changed have the new one."""
+        realm = self.realms[name]
+        for session in list(realm.sessions.values()):
+            if isinstance(session, RouterSession):
+                session.permissions_changed(self.permissions)
+
     def remove_realm(self, name: str, reason: str = CLOSE_REALM) -> None:
         """There is no realm ``name`` any more; its sessions have GOODBYE with ``reason``. KeyError: there was none."""
         realm = self.realms.pop(name)
@@ -199,9 +217,7 @@ class Router:
             self.permissions.replace(config)
         for realm in self.realms.values():
             realm.authorize = partial(self.permissions.allows, realm.name)
-            for session in list(realm.sessions.values()):
-                if isinstance(session, RouterSession):
-                    session.permissions_changed(self.permissions)
+            self.refresh_tables(realm.name)
 
     def shutdown(self, reason: str = SYSTEM_SHUTDOWN, spread: float = 0.0) -> None:
         """Every session has GOODBYE with ``reason`` within ``spread`` seconds, and new ones are refused.

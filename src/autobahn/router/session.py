@@ -428,9 +428,15 @@ class RouterSession(Peer):
         return True
 
     def permissions_changed(self, permissions: Any) -> None:
-        """``permissions`` count for the client from now on; GOODBYE, if it has no role any more."""
+        """``permissions`` (None: all may do all) count for the client from now on, in the table that its realm has now.
+
+        GOODBYE, if it has no role any more.
+        """
         realm = self._realm
         if realm is None:
+            return
+        if permissions is None:
+            self._table = realm.table
             return
         try:
             table = permissions.table_for(realm, self, self._granted is not None)

@@ -134,11 +134,21 @@ class _Reader:
             if field.metadata.get(INLINE):
                 names = {f.name for f in dataclasses.fields(inner)}
                 taken = {name: fields.pop(name) for name in names & fields.keys()}
-                fields[field.name] = inner(**{name: value for name, value in taken.items() if value is not None})
+                fields[field.name] = self._inlined(inner, taken, path)
         try:
             return cls(**fields)
         except TypeError:  # something required is missing, which has been told
             return None
+
+    def _inlined(self, cls: Any, values: Mapping[str, Any], path: KeyPath) -> Any:
+        """The record with what is right of ``values``; one that does not go together with the others is told."""
+        sound = {name: value for name, value in values.items() if value is not None}
+        sound = {name: value for name, value in sound.items() if not (isinstance(value, tuple) and None in value)}
+        try:
+            return cls(**sound)
+        except ValueError as exc:
+            self._complain(path, str(exc))
+            return cls()
 
     def _table(self, cls: Any, data: Mapping[str, Any], path: KeyPath, as_written: bool) -> dict[str, Any]:
         """The values of the keys that are there."""

@@ -43,7 +43,7 @@ class Testaments(RealmObserver):
     ) -> None:
         self._broker = broker
         self._ids = ids
-        self._options = options
+        self.options = options
         self._may = may  # asked when a testament is added and when it is executed
         self._books: dict[Peer, _Book] = {}
         house.serve({"wamp.session.add_testament": self.add, "wamp.session.flush_testaments": self.flush})
@@ -67,7 +67,7 @@ class Testaments(RealmObserver):
         expect(args, list, "args")
         expect(kwargs, dict, "kwargs")
         expect(options, dict, "publish_options")
-        check_writable(caller, topic, EXACT, self._options.strict_uris)
+        check_writable(caller, topic, EXACT, self.options.strict_uris)
         if not self._may(caller, 16, EXACT, topic):
             raise ApplicationError(ApplicationError.NOT_AUTHORIZED, f"this session may not publish to {topic!r:.300}")
         try:
@@ -76,7 +76,7 @@ class Testaments(RealmObserver):
             raise ApplicationError(ApplicationError.INVALID_ARGUMENT, str(exc)) from None
         options = {key: value for key, value in options.items() if key != "acknowledge"}
         book = self._books.setdefault(caller, {name: [] for name in SCOPES})
-        limit = self._options.max_testaments
+        limit = self.options.max_testaments
         if sum(map(len, book.values())) >= limit:
             raise ApplicationError(LIMIT_EXCEEDED, f"expected at most {limit} testaments per session, got one more")
         number = self._ids.next()
