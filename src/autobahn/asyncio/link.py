@@ -17,6 +17,9 @@ from autobahn.wamp.serializer import codec_of
 
 log = logging.getLogger("autobahn.wamp")
 
+_PLAIN_TEXT = frozenset({int, str, bool, type(None)})  # values that JSON takes as they are
+_PLAIN = _PLAIN_TEXT | {float, bytes}
+
 
 class Channel(Protocol):
     """What a link needs of the protocol that frames its messages."""
@@ -131,6 +134,34 @@ class WampLink:
             self._send(data, self._binary)
         except Disconnected as exc:
             raise TransportLost(str(exc)) from None
+
+    def carrier(self) -> Callable[[list[Any], tuple[Any, ...]], bool] | None:
+        """What sends a message given by its elements and its Arguments, all values of which are plain; or None.
+
+        It raises as `send` does, and returns False when something about the message has to be looked at: `send` it.
+        """
+        encode, send, binary = self.codec.carry, self._send, self._binary
+        if encode is None or self._frame is not None or self._parts is not None:
+            return None
+        plain = _PLAIN if binary else _PLAIN_TEXT
+
+        def carry(row: list[Any], args: tuple[Any, ...]) -> bool:
+            for value in args:
+                if type(value) not in plain:
+                    return False
+            try:
+                data = encode(row)
+            except Exception:
+                return False  # `send` will say why not
+            if not binary and data.find(b"\\") >= 0:
+                return False  # it may be an escaped NUL
+            try:
+                send(data, binary)
+            except Disconnected as exc:
+                raise TransportLost(str(exc)) from None
+            return True
+
+        return carry
 
     async def drain(self) -> None:
         """Returns when the peer has taken enough of what was sent; TransportLost when the channel ends."""

@@ -23,14 +23,15 @@ _EAGER = sys.version_info >= (3, 12)
 class CancellableFuture(asyncio.Future[Any]):
     """A future that says when its waiter gives up, without the cost of a done callback."""
 
-    __slots__ = ("on_cancel",)  # a dict for it would cost more than the rest
+    __slots__ = ("on_cancel", "subject")  # a dict for them would cost more than the rest
 
-    on_cancel: Callable[[], None]
+    on_cancel: Callable[[Any], None]
+    subject: Any
 
     def cancel(self, msg: Any = None) -> bool:
         cancelled = super().cancel(msg)
         if cancelled:
-            self.on_cancel()
+            self.on_cancel(self.subject)
         return cancelled
 
 
@@ -45,12 +46,13 @@ class AsyncioRuntime:
         self._starting = 0  # eager tasks that have not come to their first wait: they are not in the set yet
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
-    def create_future(self, on_cancel: Callable[[], None] | None = None) -> asyncio.Future[Any]:
-        """A pending future; ``on_cancel`` is called when its waiter cancels it."""
+    def create_future(self, on_cancel: Callable[[Any], None] | None = None, subject: Any = None) -> asyncio.Future[Any]:
+        """A pending future; ``on_cancel(subject)`` is called when its waiter cancels it."""
         if on_cancel is None:
             return self.loop.create_future()
         future = CancellableFuture(loop=self.loop)
         future.on_cancel = on_cancel
+        future.subject = subject
         return future
 
     def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

@@ -8,8 +8,11 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from msgspec import Struct
+
 from autobahn.wamp import message
 from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.lifecycle import State
 from autobahn.wamp.requests import Request
 from autobahn.wamp.streams import CallStream, Inbox, StreamOverflow, turn, unwrapped, wrapped
 from autobahn.wamp.types import CallOptions, CallResult
@@ -19,21 +22,21 @@ _NO_OPTIONS: dict[str, Any] = {}
 _DEFAULTS = CallOptions()
 _FEATURE_NOT_SUPPORTED = "wamp.error.feature_not_supported"
 _PLAIN = frozenset({int, str, float, bool, type(None), bytes, list, dict, tuple})  # values that are no streams
+_ESTABLISHED = State.ESTABLISHED
+_MOST_KNOWN = 4096  # procedures
 
 
-class CallInfo:
-    """What the book of requests remembers of a CALL. Most calls never use what stands in the class."""
+class CallInfo(Struct, eq=False):
+    """What the book of requests remembers of a CALL; of one without options it is only the procedure, a text."""
 
+    procedure: str
+    options: CallOptions | None
     inbox: Inbox | None = None  # of the loop that takes the progressive results
     feeder: Any = None  # task that sends the stream of arguments
     callbacks: deque[Awaitable[Any]] | None = None  # async on_progress that wait for those before them
     runner: Any = None  # task that awaits them
     final: Callable[[], None] | None = None  # gives the call its result, when they are done
     timeout: float | None = None  # seconds until the result, or the next progressive one
-
-    def __init__(self, procedure: str, options: CallOptions | None) -> None:
-        self.procedure = procedure
-        self.options = options
 
     def stop(self) -> None:
         """The call is over: nothing more is sent, and no callback of it runs on."""
@@ -45,6 +48,14 @@ class CallInfo:
                 close = getattr(callback, "close", None)  # the others are futures
                 if close is not None:
                     close()
+
+
+def info_of(request: Request) -> CallInfo:
+    """What is remembered of the call, in full."""
+    if type(request.info) is str:
+        request.info = CallInfo(request.info, None)
+    info: CallInfo = request.info
+    return info
 
 
 def is_stream(value: Any) -> bool:
@@ -59,10 +70,15 @@ class Caller:
         self._session = session
         self._unsent: set[Request] = set()  # streams that have nothing to send yet: they have no request id
         self._finishing: dict[int, Request] = {}  # answered, but an async on_progress still runs
+        self._known: set[str] = set()  # procedures that are URIs
+        self._transport: Any = None  # the one that `_carry` belongs to
+        self._carry: Callable[[list[Any], tuple[Any, ...]], bool] | None = None  # its short way for plain messages
+        self._on_cancel = self._cancel  # not to be made again for each call
         self.table: dict[int, Callable[[Any], None]] = {8: self._on_error, 50: self._on_result}
 
     def fail_all(self, make: Callable[[], BaseException]) -> None:
         """The session ends, and with it all streams and callbacks of calls; what no book has is settled here."""
+        self._transport = self._carry = None
         for open_request in self._session._requests:
             if type(open_request.info) is CallInfo:
                 open_request.info.stop()
@@ -83,6 +99,8 @@ class Caller:
             options = kwargs.pop("options", None)
         if options is None:
             if self._session.call_timeout is None:
+                if not kwargs and type(procedure) is str and (not args or type(args[-1]) in _PLAIN):
+                    return self._call_plainly(procedure, args)
                 return self._call(CallInfo(procedure, None), _NO_OPTIONS, args, kwargs)
             options = _DEFAULTS
         elif not isinstance(options, CallOptions):
@@ -91,6 +109,35 @@ class Caller:
         if "ppt_scheme" in wire_options:
             self._session._payload.use()
         return self._call(self._limited(CallInfo(procedure, options), wire_options), wire_options, args, kwargs)
+
+    def _call_plainly(self, procedure: str, args: tuple[Any, ...]) -> Any:
+        """`_call` as nearly all calls are: without options, deadline, keyword arguments and stream."""
+        session = self._session
+        if procedure not in self._known:
+            self._check(procedure)
+        if session._state is not _ESTABLISHED:
+            session._require_established()
+        requests, transport = session._requests, session._transport
+        request_id, request = requests.open(session._runtime, 48, procedure, self._on_cancel)
+        try:
+            if transport is not self._transport:
+                self._transport = transport
+                make = getattr(type(transport), "carrier", None)  # not what stands behind a `SealingTransport`
+                self._carry = None if make is None else make(transport)
+            row = [48, request_id, _NO_OPTIONS, procedure, args] if args else [48, request_id, _NO_OPTIONS, procedure]
+            if self._carry is None or not self._carry(row, args):
+                transport.send(message.Call(request_id, _NO_OPTIONS, procedure, list(args)))
+        except BaseException:
+            requests.unsent(request_id)
+            raise
+        return request.future
+
+    def _check(self, procedure: str) -> None:
+        """``procedure`` is a URI, and known as one from now on."""
+        require_uri(procedure, "exact")
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known.add(procedure)
 
     def _limited(self, info: CallInfo, wire_options: dict[str, Any]) -> CallInfo:
         """The call has the deadline of its options, or else the session's."""
@@ -120,7 +167,7 @@ class Caller:
         if args and type(args[-1]) not in _PLAIN and is_stream(args[-1]):
             request = self._open_stream(info, wire_options, args, kwargs)
         else:
-            request_id, request = session._open_request(48, info, self._cancel)
+            request_id, request = session._open_request(48, info, self._on_cancel)
             session._send_request(request_id, message.Call(request_id, wire_options, procedure, list(args), kwargs))
         if info.timeout is not None:
             request.timer = session._runtime.call_later(info.timeout, partial(self._timed_out, request))
@@ -140,7 +187,7 @@ class Caller:
         """The call is out of the book and over for us; the router hears of it if it announced that it can cancel."""
         if request.timer is not None:
             request.timer.cancel()
-        info = request.info
+        info = info_of(request)
         info.stop()
         session = self._session
         features = (session._router_roles.get("dealer") or {}).get("features") or {}
@@ -175,6 +222,11 @@ class Caller:
         if request is None:
             return
         info = request.info
+        if type(info) is str and not (details or msg.kwargs or len(msg.args) > 1):  # as nearly always
+            if not request.future.done():
+                request.future.set_result(msg.args[0] if msg.args else None)
+            return
+        info = info_of(request)
         if info.runner is not None or info.feeder is not None:
             self._finish_later(request, partial(self._settle, request, msg))
         else:
@@ -214,7 +266,7 @@ class Caller:
         request = self._session._requests.peek(msg.request, 48)
         if request is None:
             return
-        info = request.info
+        info = info_of(request)
         options = info.options
         if request.timer is not None:  # WAMP "Call Timeouts": each progressive result starts the time anew
             request.timer.cancel()
@@ -305,12 +357,12 @@ class Caller:
         *first, chunks = args
         wire_options = {**wire_options, "progress": True}
         if first or kwargs:
-            request: Request = session._open_request(48, info, self._cancel)[1]
+            request: Request = session._open_request(48, info, self._on_cancel)[1]
             session._send_request(request.id, message.Call(request.id, wire_options, info.procedure, first, kwargs))
         else:
             session._require_established()
             request = Request(0, 48, None, info)
-            request.future = session._runtime.create_future(partial(self._cancel_stream, request))
+            request.future = session._runtime.create_future(self._cancel_stream, request)
             self._unsent.add(request)
         feeder = session._runtime.spawn(self._feed(request, wire_options, chunks), "autobahn call stream")
         info.feeder = None if feeder.done() else feeder

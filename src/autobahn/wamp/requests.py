@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from autobahn.wamp.exception import ProtocolError
 from autobahn.wamp.message import MAX_ID
 
 
-class Request:
-    """One open request: its id and the code of its message, the future of its answer, and what its sender noted."""
+class Request(Struct, eq=False):
+    """One open request: its id and the code of its message, the future of its answer, and what its sender noted.
 
-    __slots__ = ("code", "future", "id", "info", "timer")
+    A struct, which is made in half the time of an object with ``__init__``: there is one for each call.
+    """
 
-    def __init__(self, request_id: int, code: int, future: Any, info: Any = None) -> None:
-        self.id = request_id
-        self.code = code
-        self.future = future
-        self.info = info
-        self.timer: Any = None
+    id: int
+    code: int
+    future: Any
+    info: Any = None
+    timer: Any = None
 
     def fail(self, exc: BaseException) -> None:
         """Settle the request with ``exc`` unless its future is settled (or cancelled) already."""
@@ -65,9 +67,8 @@ class Requests:
         self, runtime: Any, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
     ) -> tuple[int, Request]:
         """A new request with the next id; ``on_cancel(id)`` is called when its waiter cancels the future."""
-        request_id = self.next_id()
-        noticed = None if on_cancel is None else (lambda: on_cancel(request_id))
-        future = runtime.create_future(noticed)
+        self.last_id = request_id = self.last_id + 1 if self.last_id < MAX_ID else 1
+        future = runtime.create_future(on_cancel, request_id)
         request = self._open[request_id] = Request(request_id, code, future, info)
         return request_id, request
 

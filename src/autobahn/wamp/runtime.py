@@ -20,8 +20,8 @@ class TimerHandle(Protocol):
 class Runtime(Protocol):
     """The services a session may use; all of them must be called from the thread that owns the session."""
 
-    def create_future(self, on_cancel: Callable[[], None] | None = None) -> Any:
-        """A new pending future (``asyncio.Future`` in the asyncio shell); ``on_cancel`` hears of its cancelling."""
+    def create_future(self, on_cancel: Callable[[Any], None] | None = None, subject: Any = None) -> Any:
+        """A pending future (``asyncio.Future`` in the asyncio shell); cancelled, it calls ``on_cancel(subject)``."""
 
     def gather(self, *awaitables: Any, return_exceptions: bool = False) -> Any:
         """A future of the list of all results, in order; exceptions stand in the list if asked for."""
