@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -155,6 +156,11 @@ def test_development_mode_says_so_and_makes_realms():
     with started("--url", "ws://127.0.0.1:0/ws") as process:
         first, second = process.stdout.readline(), process.stdout.readline()
         assert "for realm any" in first and second.startswith("development mode: everybody on this machine")
+        pages = re.findall(r"http://127\.0\.0\.1:\d+/\w+", process.stdout.readline())
+        assert [page.rsplit("/")[-1] for page in pages] == ["healthz", "readyz", "metrics"]
+        for page in pages:
+            with urllib.request.urlopen(page, timeout=10) as answer:
+                assert answer.status == 200 and answer.read()
 
         async def main(session):
             assert await session.call("wamp.session.count") == 1

@@ -252,7 +252,8 @@ def test_T_SES_10_goodbyes_are_spread_and_those_in_the_process_come_last():
     remote = [Link(router, CODECS["json"]).join() for _ in range(50)]
     local, stranger = Link(router).join(), Link(router)
     router.shutdown(spread=10.0)
-    assert stranger.one(m.Abort).reason == "wamp.close.system_shutdown"
+    refusal = stranger.one(m.Abort)
+    assert refusal.reason == "wamp.close.system_shutdown" and "retry_after" not in refusal.details
     late = Link(router)
     late.say(m.Hello("realm1", {"roles": PLAIN}))
     assert late.one(m.Abort).reason == "wamp.close.system_shutdown"
@@ -263,10 +264,28 @@ def test_T_SES_10_goodbyes_are_spread_and_those_in_the_process_come_last():
     assert counts[0] < 25 and counts == sorted(counts) and len(set(counts)) > 4
     assert not local.sent
     clock.advance(0.2)
-    assert all(link.one(m.Goodbye).reason == "wamp.close.system_shutdown" for link in [*remote, local])
+    for link in [*remote, local]:
+        goodbye = link.one(m.Goodbye)
+        assert (goodbye.reason, goodbye.details["retry_after"]) == ("wamp.close.system_shutdown", 10)
     for link in (*remote, local, stranger, late):
         link.drop()
     assert gone[-1] == 0 and not router.links
+
+
+def test_whoever_is_hurried_comes_back_at_a_time_of_its_own():
+    router = Router(runtime=Clock())
+    links = [Link(router).join() for _ in range(50)]
+    router.shutdown(spread=99.5)
+    router.shutdown()
+    seconds = [link.one(m.Goodbye).details["retry_after"] for link in links]
+    assert len(set(seconds)) > 10 and all(1 <= each <= 100 for each in seconds)
+
+
+def test_a_shutdown_that_is_not_spread_asks_nobody_to_stay_away():
+    router = Router(runtime=Clock())
+    link = Link(router).join()
+    router.shutdown()
+    assert link.one(m.Goodbye).details == {"message": "the router is shutting down"}
 
 
 def test_a_second_shutdown_hurries():

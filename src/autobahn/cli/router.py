@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from autobahn.log import LEVELS, printable
 
@@ -18,7 +19,8 @@ Run a WAMP router.
 
 With a file it does what that says (see docs/router.md). Without one it runs in
 development mode: at a loopback address, realms are made when a client asks for
-them, and everybody may do everything.
+them, and everybody may do everything; /healthz, /readyz and /metrics are
+there, too.
 """
 EPILOG = """\
 signals: SIGTERM and SIGINT stop it in order, a second one in a hurry; SIGHUP
@@ -136,10 +138,14 @@ def _announcement(args: argparse.Namespace, urls: list[str]) -> list[str]:
         return [f"router listening at {where} as {args.config} says"]
     realms = ", ".join(args.realms or ()) or "any"
     hint = f'Component(transports="{urls[0]}", realm="{(args.realms or ["realm1"])[0]}")'
-    return [
+    told = [
         f"router listening at {where} for realm {realms} - connect with {hint}",
         "development mode: everybody on this machine may do everything; for anything else give it a file (--config)",
     ]
+    if urls[0].startswith("ws://") and not urls[0].startswith("ws://unix:"):
+        origin = f"http://{urlsplit(urls[0]).netloc}"
+        told.append(f"pages: {origin}/healthz, {origin}/readyz, {origin}/metrics")
+    return told
 
 
 def _loopback(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -90,6 +91,7 @@ class Router:
         self.past: Counter[str] = Counter()  # what has happened in realms made on demand that are gone
         self._on_demand: dict[str, Realm] = {}  # realms made when a client asked; the longest without a session first
         self._goodbyes: dict[RouterSession, Any] = {}  # timers of a spread shutdown
+        self._spread = 0.0  # seconds over which it is spread
         for name in realms or ():
             self.add_realm(name, realms[name] if isinstance(realms, Mapping) else None)
 
@@ -222,7 +224,9 @@ class Router:
     def shutdown(self, reason: str = SYSTEM_SHUTDOWN, spread: float = 0.0) -> None:
         """Every session has GOODBYE with ``reason`` within ``spread`` seconds, and new ones are refused.
 
-        Calling it again without ``spread`` makes those that wait for their GOODBYE have it now.
+        Calling it again without ``spread`` makes those that wait for their GOODBYE have it now. Details of a spread
+        GOODBYE have ``retry_after``, whole seconds: whoever keeps to it comes back when all have been told, and as
+        spread as they were told. Those that were to wait and are hurried have it drawn at random.
 
         Order: HELLO is refused from now on; each joined session leaves its realm and gets GOODBYE; its link
         closes when the client has answered, or after ``goodbye_timeout`` if there is a runtime; links
@@ -231,20 +235,25 @@ class Router:
         """
         self.closing = self.closing or reason
         is_spread = spread > 0 and self.runtime is not None
+        if is_spread:
+            self._spread = spread
         for timer in self._goodbyes.values():
             timer.cancel()
+        hurried = set(self._goodbyes)
         self._goodbyes.clear()
         for link in list(self.links):
             if not is_spread or not link.id:
-                link.close(self.closing, "the router is shutting down")
+                self._say_goodbye(link, random.uniform(0, self._spread) if link in hurried else 0.0)  # noqa: S311
                 continue
             assert self.runtime is not None
             delay = spread if link.codec is None else random.uniform(0, spread)  # noqa: S311 - no secret
-            self._goodbyes[link] = self.runtime.call_later(delay, partial(self._say_goodbye, link))
+            self._goodbyes[link] = self.runtime.call_later(delay, partial(self._say_goodbye, link, spread))
 
-    def _say_goodbye(self, link: RouterSession) -> None:
+    def _say_goodbye(self, link: RouterSession, away: float) -> None:
+        """``away``: seconds for which the client is asked not to come back; 0: it is not."""
         self._goodbyes.pop(link, None)
-        link.close(self.closing or SYSTEM_SHUTDOWN, "the router is shutting down")
+        details = {"retry_after": math.ceil(away)} if away else {}
+        link.close(self.closing or SYSTEM_SHUTDOWN, "the router is shutting down", **details)
 
 
 class _OnDemand(RealmObserver):

@@ -211,18 +211,18 @@ class RouterSession(Peer):
 
     # ---- ending a session ------------------------------------------------------------------------------
 
-    def close(self, reason: str, message: str = "") -> None:
+    def close(self, reason: str, message: str = "", **details: Any) -> None:
         """The client is out of its realm and has GOODBYE; the link closes when it has answered, or in time.
 
-        A link without a session is closed at once.
+        ``details``: what its Details say beside ``message``. A link without a session is closed at once.
         """
         if self._state is State.ESTABLISHED:
             self._state = State.SHUTTING_DOWN
             self._dispose()
-            post(self, Goodbye({"message": message} if message else {}, reason))
+            post(self, Goodbye({"message": message, **details} if message else details, reason))
             self._start_timer(self._router.goodbye_timeout, self._close_link)
         elif self._state is not State.SHUTTING_DOWN and self._state is not State.FAILED:
-            self._abort(reason, message)
+            self._abort(reason, message, **details)
             self._close_link()
 
     def abort(self) -> None:

@@ -292,7 +292,9 @@ def development(url: str, realms: tuple[str, ...] = ()) -> RouterSettings:
     Pages of this machine may connect, those of other sites may not.
     """
     local = ("http://localhost:*", "http://127.0.0.1:*", "https://localhost:*", "https://127.0.0.1:*")
-    listener = ListenerSettings(url=url, origins=("same-origin", *local), null_origin=True, pages=("healthz", "readyz"))
+    listener = ListenerSettings(
+        url=url, origins=("same-origin", *local), null_origin=True, pages=("healthz", "readyz", "metrics")
+    )
     everything = RealmSettings(roles={"anonymous": True})
     settings = RouterSettings(realms=dict.fromkeys(realms or (ANY_REALM,), everything), listeners=(listener,))
     return replace(settings, router=GeneralSettings(drain=0.0))
