@@ -7,9 +7,7 @@ runs the user's lifecycle callbacks in their documented order. Calls, registrati
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -27,11 +25,12 @@ from autobahn.wamp.failure import Failure
 from autobahn.wamp.interfaces import IPayloadCodec, ISession, ITransportHandler
 from autobahn.wamp.lifecycle import State
 from autobahn.wamp.message import Message
-from autobahn.wamp.payload import IPassthruCipher, PayloadLayer, is_carried_by
+from autobahn.wamp.payload import IPassthruCipher, PayloadLayer
 from autobahn.wamp.request import Subscription
 from autobahn.wamp.requests import Request, Requests
 from autobahn.wamp.role import client_roles
 from autobahn.wamp.runtime import Runtime
+from autobahn.wamp.steps import Steps, settle
 from autobahn.wamp.streams import CallStream, turn
 from autobahn.wamp.types import Challenge, CloseDetails, ComponentConfig, Event, SessionDetails, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes
@@ -40,13 +39,6 @@ EVENTS = ("connect", "disconnect", "join", "leave", "ready")
 CLEAN_REASONS = ("wamp.close.normal", "wamp.close.goodbye_and_out")
 LEAVABLE = (State.ESTABLISHED, State.SHUTTING_DOWN)
 GOODBYE_TIMEOUT = 5.0  # seconds a router has to answer our GOODBYE before the transport is closed
-
-
-async def settle(value: Any) -> Any:
-    """The result of ``value``, awaited when it is awaitable."""
-    if isinstance(value, Awaitable):
-        return await value
-    return value
 
 
 if TYPE_CHECKING:
@@ -87,10 +79,7 @@ class ClientSession(_Interfaces):
         self._requests = Requests()
         self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
         self._errors = Errors()
-        self._steps: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._stepper: Any = None
-        self._step_is_opening = False
-        self._is_stepping = False
+        self._steps = Steps(self)
         self._goodbye_timer: Any = None
         self._closed: Any = None  # future of the transport's end, made by `leave`
         self._waiters: set[Any] = set()  # others of it, made by `wait_disconnected`
@@ -182,7 +171,7 @@ class ClientSession(_Interfaces):
 
     async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together; an error of one is reported. True when none failed."""
-        running = [self._notify(event, handler, args, kwargs) for handler in self._listeners_of(event)]
+        running = [self._steps.notify(event, handler, args, kwargs) for handler in self._listeners_of(event)]
         return all(await self._runtime.gather(*running)) if running else True
 
     def define(self, exception: type[BaseException], error: str | None = None) -> None:
@@ -241,7 +230,7 @@ class ClientSession(_Interfaces):
 
     async def wait_disconnected(self) -> None:
         """Wait until the transport is gone and the callbacks have run; returns at once without a transport."""
-        if self._stepper is not None or self._transport is not None:
+        if self._steps.is_running or self._transport is not None:
             waiter = self._runtime.create_future()  # of its own: whoever gives up waiting does so for himself
             self._waiters.add(waiter)
             try:
@@ -383,7 +372,7 @@ class ClientSession(_Interfaces):
         self._transport = self._payload.wrapped(transport)
         self._state = State.CLOSED
         self._table = {}
-        self._enqueue(self._opened, transport)
+        self._steps.enqueue(self._steps.opened, transport)
 
     def onMessage(self, msg: Message) -> None:
         """Process one message of the router; raises `ProtocolError` when it is not allowed now."""
@@ -400,7 +389,7 @@ class ClientSession(_Interfaces):
         if self._transport is not None and self._transport.isOpen():
             self._transport.send(message.Abort({"message": text}, ApplicationError.PROTOCOL_VIOLATION))
         if self._state is not State.CLOSED:
-            self._enqueue(turn)  # onLeave may close the transport, and what it says at its end comes first
+            self._steps.enqueue(turn)  # onLeave may close the transport, and what it says at its end comes first
             self._end(CloseDetails(ApplicationError.PROTOCOL_VIOLATION, text))
         self._state = State.FAILED
 
@@ -408,15 +397,12 @@ class ClientSession(_Interfaces):
         """The transport is gone."""
         if self._transport is None:
             return
-        if self._step_is_opening and self._stepper is not None:
-            self._stepper.cancel()  # an onConnect or onChallenge that still waits has nothing to wait for
-            self._stepper = None
-            self._is_stepping = False
+        self._steps.give_up_opening()
         if self._state not in (State.CLOSED, State.FAILED):
             text = f"WAMP transport was lost without closing the session {self._session_id} before"
             self._end(CloseDetails(CloseDetails.REASON_TRANSPORT_LOST, text))
         self._transport = None
-        self._enqueue(self._disconnected, wasClean)
+        self._steps.enqueue(self._steps.disconnected, wasClean)
 
     # ---- lifecycle messages ----------------------------------------------------------------------------
 
@@ -424,10 +410,10 @@ class ClientSession(_Interfaces):
         self._state = State.ESTABLISHED
         self._table = self._data_table
         self._router_roles = msg.details.get("roles", {})
-        self._enqueue(self._welcomed, msg)
+        self._steps.enqueue(self._steps.welcomed, msg)
 
     def _on_challenge(self, msg: message.Challenge) -> None:
-        self._enqueue(self._challenged, Challenge(msg.method, msg.extra))
+        self._steps.enqueue(self._steps.challenged, Challenge(msg.method, msg.extra))
 
     def _on_abort(self, msg: message.Abort) -> None:
         self._end(CloseDetails.received(msg.reason, msg.details))
@@ -454,7 +440,7 @@ class ClientSession(_Interfaces):
         self._callee.reset()
         self._payload.reset()
         self._pubsub.reset(None if details.reason in CLEAN_REASONS else make)
-        self._enqueue(self._left, details)
+        self._steps.enqueue(self._steps.left, details)
 
     def _fail_pending(self, reason: str, text: str | None) -> Callable[[], Exception]:
         """Every request that waits for an answer fails, each with an exception of its own; what makes them."""
@@ -468,56 +454,6 @@ class ClientSession(_Interfaces):
         self._requests.fail_all(make)
         return make
 
-    # ---- lifecycle steps: one runs after the other, awaited ----------------------------------------------
-
-    def _enqueue(self, step: Callable[..., Any], *args: Any) -> None:
-        self._steps.append((step, args))
-        if not self._is_stepping:
-            self._is_stepping = True
-            stepper = self._runtime.spawn(self._run_steps(), "autobahn session callbacks")
-            self._stepper = stepper if self._is_stepping else None  # an eager task may be done already
-
-    async def _run_steps(self) -> None:
-        while self._steps:
-            step, args = self._steps.popleft()
-            self._step_is_opening = step in (self._opened, self._challenged)
-            try:
-                await step(*args)
-            except Exception as exc:
-                self._user_error(exc, f"While running {step.__name__.strip('_')}")
-        self._step_is_opening = self._is_stepping = False
-        self._stepper = None
-
-    async def _opened(self, transport: Any) -> None:
-        if not is_carried_by(transport, self._transport):
-            return  # lost before the first step ran
-        await self.fire("connect", self, transport)
-        if not is_carried_by(transport, self._transport) or not transport.isOpen():
-            return  # a listener has closed it, or the router
-        try:
-            await settle(self.onConnect())
-        except Exception as exc:
-            if isinstance(exc, TransportLost) and not self.is_connected():
-                return  # the link went before HELLO could be sent, and onClose tells of that: nobody's error
-            self._user_error(exc, "While firing onConnect")
-            self.disconnect()  # nothing else would ever happen on this transport
-
-    async def _challenged(self, challenge: Challenge) -> None:
-        try:
-            answer = await settle(self.onChallenge(challenge))
-            signature, extra = answer if isinstance(answer, tuple) else (answer, {})
-            if isinstance(signature, bytes):
-                signature = signature.decode("utf-8")
-            if not isinstance(signature, str):
-                raise TypeError(f"expected str or bytes from onChallenge, got {type(signature).__name__}")
-        except Exception as exc:
-            self._user_error(exc, "Authentication failed")
-            self._refuse(f"{exc}")
-            return
-        if self._state is State.ESTABLISHING:
-            with suppress(TransportLost):  # onClose tells of it
-                self._transport.send(message.Authenticate(signature, extra))
-
     def _refuse(self, text: str) -> None:
         """End the opening session from our side with ABORT."""
         reason = ApplicationError.CANNOT_AUTHENTICATE
@@ -526,57 +462,7 @@ class ClientSession(_Interfaces):
         if self._state is not State.CLOSED:
             self._end(CloseDetails(reason, text))
 
-    async def _welcomed(self, msg: message.Welcome) -> None:
-        try:
-            refusal = await settle(self.onWelcome(msg))
-        except Exception as exc:
-            self._user_error(exc, "While firing onWelcome")
-            refusal = str(exc)
-        if refusal is not None:
-            self._refuse(str(refusal))
-            return
-        if self._state is not State.ESTABLISHED or self._transport is None:
-            return  # ended meanwhile: the step for leaving is queued already
-        self._session_id = msg.session
-        self._realm = msg.details.get("realm") or self._realm
-        self._details = details = session_details(self._realm, msg, self._transport)
-        # Not a step: a join listener or onJoin may run as long as the session and longer.
-        self._runtime.spawn(self._announce(details), "autobahn join callbacks")
-
-    async def _announce(self, details: SessionDetails) -> None:
-        if await self.fire("join", self, details):
-            self._runtime.spawn(self._guard(self.onJoin, details), "autobahn onJoin")
-            await self.fire("ready", self)
-
-    async def _left(self, details: CloseDetails) -> None:
-        await self._guard(self.onLeave, details)
-        await self.fire("leave", self, details)
-
-    async def _disconnected(self, was_clean: bool) -> None:
-        await self._guard(self.onDisconnect)
-        await self.fire("disconnect", self, was_clean=was_clean)
-        closed, self._closed = self._closed, None
-        for future in self._waiters if closed is None else {closed, *self._waiters}:
-            if not future.done():
-                future.set_result(None)
-
     # ---- user code and its errors --------------------------------------------------------------------------
-
-    async def _guard(self, callback: Callable[..., Any], *args: Any) -> bool:
-        try:
-            await settle(callback(*args))
-        except Exception as exc:
-            self._user_error(exc, f"While firing {getattr(callback, '__name__', callback)}")
-            return False
-        return True
-
-    async def _notify(self, event: str, handler: Any, args: Any, kwargs: Any) -> bool:
-        try:
-            await settle(handler(*args, **kwargs))
-        except Exception as exc:
-            self._user_error(exc, f"While notifying '{event}'")
-            return False
-        return True
 
     def _user_error(self, exc: BaseException, text: str) -> None:
         """Hand an error of user code to the one hook; an error inside the hook is logged."""
@@ -633,24 +519,7 @@ def unanswered(request: Request, seconds: float) -> ApplicationError:
     return ApplicationError(ApplicationError.TIMEOUT, text)
 
 
-def session_details(realm: str | None, welcome: message.Welcome, transport: Any) -> SessionDetails:
-    """What WELCOME and the transport say of the session."""
-    d = welcome.details
-    return SessionDetails(
-        realm=realm,
-        session=welcome.session,
-        authid=d.get("authid"),
-        authrole=d.get("authrole"),
-        authmethod=d.get("authmethod"),
-        authprovider=d.get("authprovider"),
-        authextra=d.get("authextra"),
-        serializer=getattr(transport, "serializer_id", None),
-        transport=transport.transport_details,
-        resumed=False,
-        resumable=False,
-    )
-
-
 ISession.abc_register(ClientSession)
 ITransportHandler.register(ClientSession)
+__all__ = ("ClientSession", "settle")
 _message_module = message  # `leave` has a documented parameter named message
