@@ -20,7 +20,6 @@ from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_XDECREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.string cimport memcpy
@@ -39,7 +38,7 @@ cdef extern from *:
     Py_ssize_t ab_length(PyObject *text)
 
 cdef extern from "Python.h":
-    PyObject *ab_utf8 "PyUnicode_AsUTF8String"(PyObject *text)
+    const char *ab_utf8 "PyUnicode_AsUTF8AndSize"(PyObject *text, Py_ssize_t *size)
     const char *ab_octets "PyBytes_AS_STRING"(PyObject *octets)
     Py_ssize_t ab_size "PyBytes_GET_SIZE"(PyObject *octets)
     long long ab_integer "PyLong_AsLongLongAndOverflow"(PyObject *value, int *overflow)
@@ -359,17 +358,15 @@ cdef inline bint _dump_head(Out *out, int major, u64 value) noexcept:
 
 
 cdef bint _dump_text(PyObject *text, Out *out) noexcept:
-    cdef PyObject *octets
-    cdef bint done
+    cdef const char *octets
+    cdef Py_ssize_t size = 0
     if ab_is_ascii(text):
         return _dump_head(out, TEXT, <u64>ab_length(text)) and _put_octets(out, ab_ascii(text), ab_length(text))
-    octets = ab_utf8(text)
+    octets = ab_utf8(text, &size)  # which the text keeps: many are sent more than once
     if octets == NULL:  # a lone surrogate
         PyErr_Clear()
         return False
-    done = _dump_head(out, TEXT, <u64>ab_size(octets)) and _put_octets(out, ab_octets(octets), ab_size(octets))
-    Py_XDECREF(octets)
-    return done
+    return _dump_head(out, TEXT, <u64>size) and _put_octets(out, octets, size)
 
 
 cdef bint _dump_integer(PyObject *value, Out *out) noexcept:
