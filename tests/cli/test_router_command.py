@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,9 @@ from autobahn.asyncio.component import Component
 from autobahn.asyncio.systemd import Notifier, listen_sockets
 from autobahn.cli import main
 from autobahn.router.settings_reference import reference
+from autobahn.wamp.types import PublishOptions
 
+ACKNOWLEDGED = PublishOptions(acknowledge=True)
 CONFIG = """
 [router]
 drain = 0.2
@@ -330,3 +332,61 @@ def test_an_abstract_notify_socket():
         notifier.stopping()
         assert manager.recv(100) == b"STOPPING=1"
         notifier.close()
+
+
+# ---- killed ----------------------------------------------------------------------------------------------------------
+
+DURABLE = """
+[realms.realm1]
+store = "events.sqlite"
+history = [{ uri = "com.durable", limit = 1000000 }]
+roles.anonymous = true
+[[listeners]]
+url = "ws://127.0.0.1:0/ws"
+"""
+
+
+def test_killed_under_load_of_several_publishers_nothing_acknowledged_is_lost(tmp_path):
+    path = tmp_path / "router.toml"
+    path.write_text(DURABLE)
+    acknowledged = []
+
+    with started("--config", str(path), stderr=subprocess.DEVNULL) as process:
+        url = re.search(r"ws://\S+", process.stdout.readline())[0]
+
+        async def publisher(number):
+            async def one(session):
+                while True:
+                    publication = await session.publish("com.durable", number, "x" * 200, options=ACKNOWLEDGED)
+                    acknowledged.append(publication.id)
+                    if len(acknowledged) == 400:
+                        process.kill()  # SIGKILL, with publications of all of them under way
+
+            async def main(loop, session):
+                await asyncio.gather(*(one(session) for _ in range(8)))
+
+            component = Component(
+                main=main, transports={"url": url, "max_retries": 0}, realm="realm1", is_fatal=lambda exc: True
+            )
+            with suppress(Exception):  # its router was killed
+                await component.start()
+
+        async def load():
+            await asyncio.gather(*map(publisher, range(4)))
+
+        asyncio.run(load())
+        assert process.wait(10) == -signal.SIGKILL
+    assert len(acknowledged) >= 400
+
+    with started("--config", str(path), stderr=subprocess.DEVNULL) as process:
+        kept = []
+
+        async def main(session):
+            subscription = await session.subscribe(print, "com.durable")
+            events = await session.call("wamp.subscription.get_events", subscription.id)
+            kept.extend((event["publication"], event["args"][0]) for event in events.results)
+
+        session(re.search(r"ws://\S+", process.stdout.readline())[0], main)
+    assert {number for _, number in kept} == set(range(4))
+    assert set(acknowledged) <= {publication for publication, _ in kept}
+    assert len(kept) - len(acknowledged) <= 32  # those under way
