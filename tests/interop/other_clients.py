@@ -8,6 +8,7 @@ Exit status 0 when every check passed; what cannot be installed is named, and it
 from __future__ import annotations
 
 import asyncio
+import collections
 import json
 import os
 import pathlib
@@ -31,6 +32,12 @@ RAWSOCKET = {"xconn"}  # speak RawSocket, too
 SERIALIZERS = ["json", "msgpack", "cbor"]
 INSTALL_LIMIT = 300
 CHECK_LIMIT = 90
+MARK = "## Other clients"
+GROUPS = {  # features of one name
+    **dict.fromkeys(("positional", "keyword", "Python callee"), "values of calls"),
+    "error": "values of errors", "event": "values of events", "progress": "progressive results",
+    "register": "registrations", "subscribe": "publish", "call fails": "errors", "unregister": "registrations",
+}  # fmt: skip
 
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><script src="autobahn.min.js"></script><script>
 const connection = new autobahn.Connection({url: "%URL%", realm: "realm1", max_retries: 0});
@@ -129,21 +136,62 @@ async def run_client(client: str, url: str, serializer: str) -> dict:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return {**row, "checks": 0, "passed": False, "bad": {"all": f"no end after {CHECK_LIMIT} s"}}
-    for line in out.decode().splitlines():
-        if line.startswith('{"client"'):  # it logs to the same place
-            return {**row, **json.loads(line)}
-    return {**row, "checks": 0, "passed": False, "bad": {"all": err.decode()[-500:]}}
+        return {**row, "checks": 0, "passed": False, "bad": {"all": f"no end after {CHECK_LIMIT} s"}, "outcomes": {}}
+    return {**row, **outcome_of(out.decode(), err.decode())}
+
+
+def outcome_of(out: str, err: str) -> dict:
+    """What the lines of a script say, those of its own log left out."""
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith(('{"check"', '{"client"'))]
+    if not lines or "client" not in lines[-1]:
+        return {"checks": 0, "passed": False, "bad": {"all": err[-500:]}, "outcomes": {}}
+    outcomes = {line["check"]: line["outcome"] for line in lines[:-1]}
+    bad = {check: outcome for check, outcome in outcomes.items() if outcome != "ok"}
+    return {**lines[-1], "passed": bool(outcomes) and not bad, "bad": bad, "outcomes": outcomes}
+
+
+def group_of(check: str) -> str:
+    """The feature a check belongs to: what stands before its colon."""
+    group = check.partition(":")[0]
+    return GROUPS.get(group, group)
+
+
+def table(rows: Iterable[dict]) -> list[str]:
+    """The rows as a Markdown table: what passed of how many checks of each feature."""
+    lines = ["| client | transport | serializer | all | by feature |", "|---|---|---|---|---|"]
+    for row in rows:
+        checks, bad = (collections.Counter(map(group_of, row[key])) for key in ("outcomes", "bad"))
+        features = ", ".join(f"{name} {count - bad[name]}/{count}" for name, count in sorted(checks.items()))
+        passed = row["checks"] - sum(bad.values())
+        lines.append(
+            f"| {row['client']} | {row['url']} | {row['serializer']} | {passed}/{row['checks']} | {features} |"
+        )
+    total = sum(row["checks"] for row in rows)
+    return [*lines, "", f"{total} checks, {sum(len(row['bad']) for row in rows) or 'none'} not ok."]
+
+
+def write_page(lines: list[str]) -> None:
+    """The part of docs/interop.md that follows its mark is what was seen now."""
+    page = HERE.parent.parent / "docs" / "interop.md"
+    kept = page.read_text().partition(MARK)[0].rstrip()
+    text = "Written by `python tests/interop/other_clients.py --page`: our router, checks that passed of those made."
+    page.write_text("\n".join([kept, "", MARK, "", text, "", *lines, ""]))
 
 
 async def check(clients: Iterable[str]) -> list[dict]:
-    """A row for each client, transport and serializer, on one router."""
+    """A row for each client, transport and serializer: a router for each serializer, all three at once."""
+    clients = list(clients)
+    found = await asyncio.gather(*(_check(clients, serializer) for serializer in SERIALIZERS))
+    return [row for rows in zip(*found, strict=True) for row in rows]
+
+
+async def _check(clients: list[str], serializer: str) -> list[dict]:
     process, url = await world()
     rows = []
     try:
         for client in clients:
             urls = [url, url.replace("ws:", "rs:", 1)] if client in RAWSOCKET else [url]
-            rows += [await run_client(client, each, serializer) for each in urls for serializer in SERIALIZERS]
+            rows += [await run_client(client, each, serializer) for each in urls]
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -208,7 +256,7 @@ async def check_chromium(program: str) -> dict:
         wrong["failed"] = seen["failed"]
     return {
         "client": "AutobahnJS in Chromium", "url": "ws", "serializer": "json", "checks": len(EXPECTED), "bad": wrong,
-        "passed": not wrong,
+        "passed": not wrong, "outcomes": {f"in Chromium: {key}": wrong.get(key, "ok") for key in EXPECTED},
     }  # fmt: skip
 
 
@@ -221,10 +269,13 @@ async def main() -> int:
         absent["Chromium"] = "not installed (Debian: apt-get install chromium)"
     elif "AutobahnJS" not in absent:
         rows.append(await check_chromium(program))
-    print("| client | transport | serializer | checks | outcome |\n|---|---|---|---|---|")
+    lines = table(rows)
+    print("\n".join(lines))
     for row in rows:
-        outcome = "ok" if row["passed"] else f"NOT ok: {row['bad']}"
-        print(f"| {row['client']} | {row['url']} | {row['serializer']} | {row['checks']} | {outcome} |")
+        for name, outcome in row["bad"].items():
+            print(f"NOT ok: {row['client']}, {row['url']}, {row['serializer']}: {name}: {outcome}")
+    if "--page" in sys.argv:
+        write_page(lines)
     for client, reason in absent.items():
         print(f"{client}: not run: {reason}")
     return 1 if not all(row["passed"] for row in rows) else 2 if absent else 0

@@ -383,7 +383,9 @@ def main() -> int:
         check_pair(names[client], pythons[client], router, rows, args.serializer or SERIALIZERS)
     (PEERS / "interop.json").write_text(json.dumps({"versions": versions, "rows": rows}, indent=1))
     if args.page:
-        (ROOT / "docs" / "interop.md").write_text(page(rows, versions))
+        path = ROOT / "docs" / "interop.md"
+        _, mark, others = path.read_text().partition("## Other clients")  # what other_clients.py wrote
+        path.write_text(page(rows, versions) + (f"\n{mark}{others}" if mark else ""))
     print()
     print(table(rows, versions))
     return 0 if all(row["passed"] for row in rows) else 1

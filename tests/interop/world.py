@@ -14,13 +14,16 @@ from autobahn.router import HistoryTopic, RealmOptions
 from autobahn.wamp.auth import derive_key
 from autobahn.wamp.cryptosign import CryptosignKey
 from autobahn.wamp.exception import ApplicationError
-from autobahn.wamp.types import ComponentConfig, PublishOptions, RegisterOptions
+from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions, RegisterOptions
 
 SALT = {"salt": "salt123", "iterations": 1000, "keylen": 32}
 SALTED = derive_key("secret", SALT["salt"], SALT["iterations"], SALT["keylen"]).decode()
 PUBLIC_KEY = CryptosignKey.from_bytes(bytes(range(32))).public_key()
 OPTIONS = RealmOptions(
-    disclose_caller="always", disclose_publisher="always", history=(HistoryTopic("com.example.history"),)
+    disclose_caller="always",
+    disclose_publisher="always",
+    meta_kill_roles=("anonymous",),
+    history=(HistoryTopic("com.example.history"),),
 )
 AUTH = {
     "realm1": {"anonymous": {"role": "anonymous"}},
@@ -52,15 +55,21 @@ class PythonCallee(ApplicationSession):
     async def onJoin(self, details):
         async def counts(n, details):
             for i in range(n):
-                details.progress(i)
+                if details.progress is not None:
+                    details.progress(i)
             return n
 
         def fails():
             raise ApplicationError("com.example.python.error", "bad", 1)
 
+        async def hangs():
+            await asyncio.get_running_loop().create_future()
+
         await self.register(lambda value: value, "com.example.python.echo")
+        await self.register(lambda *args, **kwargs: CallResult(*args, **kwargs), "com.example.python.both")
         await self.register(counts, "com.example.python.counts", RegisterOptions(details=True))
         await self.register(fails, "com.example.python.fails")
+        await self.register(hangs, "com.example.python.hangs")
         await self.publish("com.example.python.kept", "kept", options=PublishOptions(acknowledge=True, retain=True))
         self.config.extra.set_result(None)
 

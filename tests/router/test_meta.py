@@ -440,3 +440,15 @@ def test_events_in_the_order_of_a_session_that_leaves(router):
     ]
     assert p
     assert t
+
+
+def test_an_id_may_come_as_an_integral_float(router, link):
+    """JavaScript peers send an id above 2^32 so, with MessagePack and CBOR."""
+    other = Link(router).join()
+    assert ask(link, "session.get", float(other.session.id))[0]["session"] == other.session.id
+    refused(link, "invalid_argument", "session.get", other.session.id + 0.5 if other.session.id < 2**50 else 1.5)
+    subscription = other.subscribe("com.example.topic")
+    assert ask(link, "subscription.count_subscribers", float(subscription)) == [1]
+    link.call("wamp.session.kill", float(other.session.id))
+    link.one(m.Result)
+    assert other.session.id not in ask(link, "session.list")[0]

@@ -12,6 +12,7 @@ from autobahn.router.dealer import Dealer
 from autobahn.router.peer import Peer
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.message import Error, Invocation, Publish, Register, Registered, Yield
+from autobahn.wamp.options import integral
 
 FIRST_ID = 1_000_000_000  # of its registrations, so that those of clients count from 1
 
@@ -69,7 +70,8 @@ class HouseSession(Peer):
         try:
             caller = self._sessions[msg.details["caller"]]
             try:
-                bound = signature.bind(caller, *msg.args, **msg.kwargs)
+                kwargs = {key: integral(value) for key, value in msg.kwargs.items()}
+                bound = signature.bind(caller, *map(integral, msg.args), **kwargs)  # ids as JavaScript has them
             except TypeError as exc:
                 raise ApplicationError(ApplicationError.INVALID_ARGUMENT, str(exc)) from None
             result = procedure(*bound.args, **bound.kwargs)

@@ -27,6 +27,6 @@ class Checks:
         self.outcomes[name] = "ok" if got == expected else f"expected {expected!r:.120}, got {got!r:.120}"
 
     def print(self):
-        bad = {name: outcome for name, outcome in self.outcomes.items() if outcome != "ok"}
-        checks = len(self.outcomes)
-        print(json.dumps({"client": self.client, "checks": checks, "bad": bad, "passed": bool(checks) and not bad}))
+        for check, outcome in self.outcomes.items():
+            print(json.dumps({"check": check, "outcome": outcome}))
+        print(json.dumps({"client": self.client, "checks": len(self.outcomes)}))
