@@ -290,8 +290,9 @@ def test_the_command_listens_says_so_and_stops_cleanly(number):
         [sys.executable, "-W", "error", "-m", "autobahn", "router", "--url", "ws://127.0.0.1:0/ws", "--realm", "com.a"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    line, mode = process.stdout.readline(), process.stdout.readline()
+    line, mode, pages = (process.stdout.readline() for _ in range(3))
     assert mode.startswith("development mode: ")
+    assert pages.startswith("pages: ")
     url = re.match(r"router listening at (ws://127\.0\.0\.1:\d+/ws) for realm com\.a - connect with ", line)[1]
     goodbyes = []
 
