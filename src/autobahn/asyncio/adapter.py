@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable
 from operator import attrgetter
 from types import BuiltinMethodType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
+from autobahn.asyncio.effective_options import user_classes
 from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
 from autobahn.asyncio.keepalive import KeepAlive
@@ -24,7 +26,6 @@ from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import LOG, WebSocketProtocol
 from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
-_OURS = ("autobahn.", "asyncio.", "builtins")
 _RECEIVING = frozenset({"get_buffer", "buffer_updated", "data_received"})
 _receiving = attrgetter(*_RECEIVING)
 
@@ -37,30 +38,7 @@ def _is_async(callback: Callable[..., Any]) -> bool:
     return type(callback) is not BuiltinMethodType and inspect.iscoroutinefunction(callback)
 
 
-class _Option:
-    """An option in force, under its documented name; the program may put a value of its own in its place.
-
-    Not `__getattr__` in the class: that makes the interpreter look up every attribute of every protocol the long way.
-    """
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: WebSocketAdapterProtocol | None, owner: type) -> Any:
-        if instance is None or instance._ws_connection is None:
-            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r} before it is connected")
-        return instance._ws_connection.options.value(self._name)
-
-
-def with_options(cls: type[P]) -> type[P]:
-    """`cls`, whose instances have the options in force as attributes."""
-    for name in cls._ws_option_names:
-        setattr(cls, name, _Option(name))
-    return cls
-
-
+@IWebSocketChannel.register
 class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     """What both roles share: what asyncio calls, and what a program may call.
 
@@ -85,15 +63,13 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_pump: Any = None
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
-    _ws_option_names: ClassVar[frozenset[str]]
     _ws_user_classes: ClassVar[tuple[type, ...]] = ()
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Ours name no options: only these need a look when a connection begins.
-        cls._ws_user_classes = tuple(c for c in cls.__mro__ if not c.__module__.startswith(_OURS))
+        cls._ws_user_classes = user_classes(cls)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection stands; the opening handshake begins."""
@@ -363,10 +339,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         stream = self._ws_stream = MessageStream(self, self._ws_call_in_order, self._ws_observe)
         return stream
 
-    def connection_handshake(self, request_or_response: Any) -> None:
-        """The peer's half of the opening handshake has arrived and is in order."""
-        raise NotImplementedError
-
     def connection_opened(self) -> None:
         """The connection is open."""
         connection = self._ws_connection
@@ -406,8 +378,9 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    @abstractmethod  # a mark for readers: with ABCMeta, metaclasses of programs would clash
     def _ws_new_connection(self) -> Connection:
-        raise NotImplementedError
+        """The connection of this role, for the transport that has just come."""
 
     def _ws_start(self) -> None:
         """The opening handshake may begin."""
@@ -500,22 +473,5 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             # Part of what the callback wanted to send is missing: better an end than a stream with holes.
             self.failConnection(1008, "the peer reads too slowly")
 
-    def _ws_resolved_options(self) -> Any:
-        """The options of the factory, with attributes of the same name on factory, class and instance above them."""
-        factory, names = self.factory, self._ws_option_names
-        if names.isdisjoint(vars(factory)) and names.isdisjoint(vars(self)):
-            for cls in self._ws_user_classes:
-                if not names.isdisjoint(vars(cls)):
-                    break
-            else:
-                return factory.options
-        own = [vars(self), *[vars(cls) for cls in self._ws_user_classes]]
-        changes = {name: vars(factory)[name] for name in vars(factory).keys() & names}
-        changes.update({name: getattr(self, name) for each in own for name in each.keys() & names})
-        return factory.options.updated(changes)
 
-
-P = TypeVar("P", bound=WebSocketAdapterProtocol)
 _OUR_RECEIVING = _receiving(WebSocketAdapterProtocol)
-
-IWebSocketChannel.register(WebSocketAdapterProtocol)

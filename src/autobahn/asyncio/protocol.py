@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-from autobahn.asyncio.adapter import WebSocketAdapterProtocol, with_options
+from autobahn.asyncio.adapter import WebSocketAdapterProtocol
+from autobahn.asyncio.effective_options import resolved_options, with_options
 from autobahn.websocket import http
 from autobahn.websocket.connection import Connection
 from autobahn.websocket.errors import HandshakeError
@@ -25,12 +26,11 @@ from autobahn.websocket.types import (
 __all__ = ("WebSocketClientProtocol", "WebSocketServerProtocol")
 
 
-@with_options
+@with_options(SERVER_OPTION_NAMES)
 class WebSocketServerProtocol(WebSocketAdapterProtocol):
     """A server's end of a WebSocket connection."""
 
     is_server: ClassVar[bool] = True
-    _ws_option_names: ClassVar[frozenset[str]] = SERVER_OPTION_NAMES
     _ws_connection: ServerConnection | None = None
     _ws_counted = False
 
@@ -84,7 +84,7 @@ class WebSocketServerProtocol(WebSocketAdapterProtocol):
 
     def _ws_new_connection(self) -> Connection:
         factory = self.factory
-        options = self._ws_resolved_options()
+        options = resolved_options(self, SERVER_OPTION_NAMES, self._ws_user_classes)
         factory.countConnections += 1
         self._ws_counted = True
         return ServerConnection(
@@ -250,12 +250,11 @@ def _forwarded_for(request: ConnectionRequest, trusted: int) -> str | None:
     return addresses[-trusted] if len(addresses) >= trusted else None
 
 
-@with_options
+@with_options(CLIENT_OPTION_NAMES)
 class WebSocketClientProtocol(WebSocketAdapterProtocol):
     """A client's end of a WebSocket connection."""
 
     is_server: ClassVar[bool] = False
-    _ws_option_names: ClassVar[frozenset[str]] = CLIENT_OPTION_NAMES
     _ws_connection: ClientConnection | None = None
 
     def onConnecting(self, transport_details: Any) -> Any:
@@ -276,7 +275,8 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
             self._ws_connection.fail_opening(HandshakeError(400, reason))
 
     def _ws_new_connection(self) -> Connection:
-        return ClientConnection(self._ws_outbox, self, self._ws_resolved_options(), peer=self.peer or "unknown")
+        options = resolved_options(self, CLIENT_OPTION_NAMES, self._ws_user_classes)
+        return ClientConnection(self._ws_outbox, self, options, peer=self.peer or "unknown")
 
     def _ws_start(self) -> None:
         try:
