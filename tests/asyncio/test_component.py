@@ -325,8 +325,9 @@ def test_wrong_configuration_is_refused_when_the_component_is_made(kwargs, text)
 
 
 def test_wrong_listeners_are_refused():
-    with pytest.raises(RuntimeError, match="connectfailure, got 'joined'"):
-        Component().on("joined", print)
+    for wrong in (lambda: Component().on("joined", print), lambda: Component().off("joined")):
+        with pytest.raises(RuntimeError, match="connectfailure, got 'joined'"):
+            wrong()
     with pytest.raises(TypeError, match="RegisterOptions"):
         Component().register("com.a", options=5)
     with pytest.raises(InvalidUriError):

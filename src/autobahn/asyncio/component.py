@@ -15,6 +15,7 @@ from autobahn.asyncio.loops import get_or_create_event_loop, loop_at_hand
 from autobahn.asyncio.run import run
 from autobahn.log import Log
 from autobahn.wamp._record import expect_seconds
+from autobahn.wamp.listeners import Listeners
 from autobahn.wamp.types import ComponentConfig, RegisterOptions, SubscribeOptions
 from autobahn.wamp.uri import CheckTypes, require_uri
 
@@ -104,7 +105,7 @@ class Component:
             description.cookies = jar
         if session_factory is not None:
             self.session_factory = session_factory
-        self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
+        self._listeners = Listeners(EVENTS)
         self._declared: list[Declaration] = []
         self._task: asyncio.Task[None] | None = None
         self._supervisor: Supervisor | None = None
@@ -114,15 +115,11 @@ class Component:
 
     def on(self, event: str, handler: Callable[..., Any]) -> None:
         """Call ``handler`` (plain or ``async``) whenever ``event`` happens."""
-        if event not in self._listeners:
-            raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}")
-        self._listeners[event].append(handler)
+        self._listeners.add(event, handler)
 
     def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
         """Remove ``handler`` (or all) from ``event`` (or from every event)."""
-        for name in EVENTS if event is None else (event,):
-            kept = [] if handler is None else [h for h in self._listeners[name] if h != handler]
-            self._listeners[name][:] = kept
+        self._listeners.remove(event, handler)
 
     def on_join(self, fn: F) -> F:
         """Decorator: ``fn(session, details)`` runs after each join."""
@@ -263,13 +260,11 @@ class Component:
 
     async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together, as if it had happened; True when none failed."""
-        if event not in self._listeners:
-            raise RuntimeError(f"expected an event name out of {', '.join(EVENTS)}, got {event!r}")
         return await self.announce(event, None, *args, **kwargs)
 
     async def announce(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together; an error of one is reported once. True when none failed."""
-        listeners = self._listeners[event]
+        listeners = self._listeners.of(event)
         if not listeners:
             return True
         return all(await asyncio.gather(*(self._call(event, session, fn, args, kwargs) for fn in listeners)))

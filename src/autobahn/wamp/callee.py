@@ -60,7 +60,7 @@ class Callee:
         wire_options = {} if endpoint.options is None else endpoint.options.message_attr()
         request_id, request = session._open_request(64, (uri, endpoint))
         session._send_request(request_id, message.Register(request_id, wire_options, uri))
-        return session._limit(request)
+        return request.within(session._runtime, session.request_timeout)
 
     def _on_registered(self, msg: message.Registered) -> None:
         request = self._session._requests.answered(msg.request, 64)
@@ -88,7 +88,7 @@ class Callee:
             raise RuntimeError("registration no longer active")
         request_id, request = session._open_request(66, registration)
         session._send_request(request_id, message.Unregister(request_id, registration.id))
-        return session._limit(request)
+        return request.within(session._runtime, session.request_timeout)
 
     def _on_unregistered(self, msg: message.Unregistered) -> None:
         if msg.request == 0:  # revoked by the router (WAMP "Registration Revocation")

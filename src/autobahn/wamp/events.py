@@ -65,7 +65,7 @@ class PubSub:
         if wire_options.get("acknowledge"):
             request_id, request = session._open_request(16)
             session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
-            return session._limit(request)
+            return request.within(session._runtime, session.request_timeout)
         session._require_established()
         request_id = session._requests.next_id()
         session._send_request(request_id, message.Publish(request_id, wire_options, topic, list(args), kwargs))
@@ -108,7 +108,7 @@ class PubSub:
         wire_options = {} if endpoint.options is None else endpoint.options.message_attr()
         request_id, request = session._open_request(32, (endpoint, receiver))
         session._send_request(request_id, message.Subscribe(request_id, wire_options, endpoint.uri))
-        return session._limit(request)
+        return request.within(session._runtime, session.request_timeout)
 
     def _on_subscribed(self, msg: message.Subscribed) -> None:
         request = self.session._requests.answered(msg.request, 32)
@@ -138,7 +138,7 @@ class PubSub:
             return future
         request_id, request = session._open_request(34, subscription.id)
         session._send_request(request_id, message.Unsubscribe(request_id, subscription.id))
-        return session._limit(request)
+        return request.within(session._runtime, session.request_timeout)
 
     def _on_unsubscribed(self, msg: message.Unsubscribed) -> None:
         if msg.request == 0:  # revoked by the router (WAMP "Subscription Revocation")

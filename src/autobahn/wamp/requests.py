@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from math import inf
 from typing import Any
 
 from msgspec import Struct
 
-from autobahn.wamp.exception import ProtocolError
+from autobahn.wamp.exception import ApplicationError, ProtocolError
+from autobahn.wamp.lifecycle import name_of
 from autobahn.wamp.message import MAX_ID
 
 
@@ -37,6 +40,17 @@ class Request(Struct, eq=False):
             self.timer.cancel()
         if not self.future.done():
             self.future.set_result(value)
+
+    def within(self, runtime: Any, seconds: float | None) -> Any:
+        """The future of the answer, which fails when the router does not answer in ``seconds`` (None, inf: no limit).
+
+        The request stays in the book: what its answer brings when it comes after all is given up at once.
+        """
+        if seconds is not None and seconds != inf and not self.future.done():
+            text = f"the router did not answer {name_of(self.code)} within {seconds:g} s"
+            error = ApplicationError(ApplicationError.TIMEOUT, text)
+            self.timer = runtime.call_later(seconds, partial(self.fail, error))
+        return self.future
 
 
 class Requests:

@@ -8,8 +8,6 @@ runs the user's lifecycle callbacks in their documented order. Calls, registrati
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autobahn.log import Log
@@ -24,6 +22,7 @@ from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotR
 from autobahn.wamp.failure import Failure
 from autobahn.wamp.interfaces import IPayloadCodec, ISession, ITransportHandler
 from autobahn.wamp.lifecycle import State
+from autobahn.wamp.listeners import Listeners
 from autobahn.wamp.message import Message
 from autobahn.wamp.payload import IPassthruCipher, PayloadLayer
 from autobahn.wamp.request import Subscription
@@ -77,7 +76,7 @@ class ClientSession(_Interfaces):
         self._session_id: int | None = None
         self._router_roles: dict[str, Any] = {}
         self._requests = Requests()
-        self._listeners: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
+        self._listeners = Listeners(EVENTS)
         self._errors = Errors()
         self._steps = Steps(self)
         self._goodbye_timer: Any = None
@@ -157,21 +156,19 @@ class ClientSession(_Interfaces):
 
     def on(self, event: str, handler: Callable[..., Any]) -> None:
         """Call ``handler`` whenever ``event`` ("connect", "join", "ready", "leave", "disconnect") happens."""
-        self._listeners_of(event).append(handler)
+        self._listeners.add(event, handler)
 
     def off(self, event: str | None = None, handler: Callable[..., Any] | None = None) -> None:
         """Remove ``handler`` (or all) from ``event`` (or from every event)."""
-        for name in tuple(self._listeners) if event is None else (event,):
-            listeners = self._listeners_of(name)
-            listeners[:] = [] if handler is None else [h for h in listeners if h != handler]
+        self._listeners.remove(event, handler)
 
     def set_valid_events(self, valid_events: list[str] | None = None) -> None:
         """Besides those of the session itself these events may be named from now on; listeners of others are gone."""
-        self._listeners = {name: self._listeners.get(name, []) for name in (*EVENTS, *(valid_events or ()))}
+        self._listeners.keep((*EVENTS, *(valid_events or ())))
 
     async def fire(self, event: str, *args: Any, **kwargs: Any) -> bool:
         """Run all listeners of ``event`` together; an error of one is reported. True when none failed."""
-        running = [self._steps.notify(event, handler, args, kwargs) for handler in self._listeners_of(event)]
+        running = [self._steps.notify(event, handler, args, kwargs) for handler in self._listeners.of(event)]
         return all(await self._runtime.gather(*running)) if running else True
 
     def define(self, exception: type[BaseException], error: str | None = None) -> None:
@@ -471,28 +468,12 @@ class ClientSession(_Interfaces):
         except Exception as hook_error:
             self._runtime.report("While firing onUserError", hook_error, session=self._session_id)
 
-    def _listeners_of(self, event: str) -> list[Callable[..., Any]]:
-        try:
-            return self._listeners[event]
-        except KeyError:
-            raise RuntimeError(f"expected an event name out of {', '.join(self._listeners)}, got {event!r}") from None
-
     def _open_request(
         self, code: int, info: Any = None, on_cancel: Callable[[int], None] | None = None
     ) -> tuple[int, Request]:
         if self._state is not State.ESTABLISHED:
             self._require_established()
         return self._requests.open(self._runtime, code, info, on_cancel)
-
-    def _limit(self, request: Request) -> Any:
-        """The future of ``request``, which fails when the router does not answer in ``request_timeout`` seconds.
-
-        The request stays in the book: what its answer brings when it comes after all is given up at once.
-        """
-        seconds = self.request_timeout
-        if seconds is not None and seconds != inf and not request.future.done():
-            request.timer = self._runtime.call_later(seconds, partial(request.fail, unanswered(request, seconds)))
-        return request.future
 
     def _is_established(self) -> bool:
         """Whether messages of the session may be sent: after WELCOME, before GOODBYE."""
@@ -511,12 +492,6 @@ class ClientSession(_Interfaces):
         except BaseException:
             self._requests.unsent(request_id)
             raise
-
-
-def unanswered(request: Request, seconds: float) -> ApplicationError:
-    """The router has not answered ``request``."""
-    text = f"the router did not answer {lifecycle.name_of(request.code)} within {seconds:g} s"
-    return ApplicationError(ApplicationError.TIMEOUT, text)
 
 
 ISession.abc_register(ClientSession)
