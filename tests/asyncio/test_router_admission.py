@@ -14,7 +14,7 @@ from autobahn.asyncio.admission import Gate, Refused
 from autobahn.asyncio.component import Component
 from autobahn.asyncio.router import Router
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from autobahn.router.session import anonymous
+from autobahn.router.login import anonymous
 from autobahn.router.settings import ListenerSettings
 from autobahn.wamp.exception import ApplicationError
 from websocket_world import until

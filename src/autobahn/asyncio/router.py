@@ -23,10 +23,10 @@ from autobahn.router import RealmOptions
 from autobahn.router import Router as RouterCore
 from autobahn.router.ids import random_authid
 from autobahn.router.local import connect_local
+from autobahn.router.login import Admission
 from autobahn.router.observer import RealmObserver
 from autobahn.router.permissions import policies
 from autobahn.router.realm import Change
-from autobahn.router.session import Admission
 from autobahn.router.settings import ListenerSettings, RouterSettings
 from autobahn.router.settings_reader import read
 from autobahn.wamp.exception import ApplicationError

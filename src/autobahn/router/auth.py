@@ -29,9 +29,8 @@ from autobahn.router.auth_methods import METHODS as OTHER_METHODS
 from autobahn.router.auth_methods import Method, Tools, denied, hash_ticket
 from autobahn.router.auth_principals import AUTHENTICATION_DENIED
 from autobahn.router.auth_sources import source_of
-from autobahn.router.login import Login
+from autobahn.router.login import NO_MATCHING_AUTH_METHOD, Admission, Login
 from autobahn.router.service import Service
-from autobahn.router.session import NO_MATCHING_AUTH_METHOD, Admission
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.runtime import Runtime
 

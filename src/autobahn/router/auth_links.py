@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from autobahn.router.auth_methods import Method, Tools, denied, listed
 from autobahn.router.auth_principals import Principal, Source
-from autobahn.router.login import Login
-from autobahn.router.session import Admission
+from autobahn.router.login import Admission, Login
 from autobahn.wamp.scram import DIALECTS
 
 _PROOFS = {dialect.verifier for dialect in DIALECTS.values()}  # of the router, good for one login

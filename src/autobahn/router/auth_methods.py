@@ -19,8 +19,7 @@ from autobahn.router.auth_chains import Trustroots
 from autobahn.router.auth_limits import KdfGate
 from autobahn.router.auth_principals import AUTHENTICATION_DENIED, Principal, Source
 from autobahn.router.ids import random_authid
-from autobahn.router.login import Login
-from autobahn.router.session import Admission
+from autobahn.router.login import Admission, Login
 from autobahn.wamp import scram
 from autobahn.wamp.auth import compute_wcs
 from autobahn.wamp.auth.keyed import private_key

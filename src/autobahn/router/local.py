@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from autobahn.router.session import Admission, RouterSession
+from autobahn.router.login import Admission
+from autobahn.router.session import RouterSession
 from autobahn.wamp.exception import ProtocolError, TransportLost
 from autobahn.wamp.message import Hello, Message
 from autobahn.wamp.options import OPTIONS_OF, require, validate

@@ -1,24 +1,56 @@
-"""One client on its way from HELLO to WELCOME, when that takes more than a moment."""
+"""How a client is let in: the outcome, `Admission`, and `Login`, its way there when that takes more than a moment."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from autobahn.router.ids import random_authid
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.message import Authenticate, Hello
 from autobahn.wamp.runtime import Runtime
 
 log = logging.getLogger("autobahn.router")
 
+NO_MATCHING_AUTH_METHOD = "wamp.error.no_matching_auth_method"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who a client is, once it has been let in."""
+
+    authid: str
+    authrole: str
+    authmethod: str
+    authprovider: str
+    authextra: dict[str, Any] = field(default_factory=dict)  # what WELCOME says
+    realm: str | None = None  # where the client is sent, if not to the realm it asked for
+
+
+class Authenticator(Protocol):
+    """Judges a HELLO: an `Admission`, or ``ApplicationError`` whose URI becomes the reason of ABORT."""
+
+    def __call__(self, realm: str, details: dict[str, Any]) -> Admission: ...
+
+
+def anonymous(realm: str, details: dict[str, Any]) -> Admission:
+    """Lets everybody in who does not insist on another method."""
+    methods = details.get("authmethods")
+    if methods and "anonymous" not in methods:
+        raise ApplicationError(
+            NO_MATCHING_AUTH_METHOD, f"expected one of the methods anonymous, got {', '.join(methods):.200}"
+        )
+    return Admission(random_authid(), "anonymous", "anonymous", "static")
+
 
 class LoginSession(Protocol):
     """What a login asks of the session it is for."""
 
     def send_challenge(self, method: str, extra: dict[str, Any]) -> None: ...
-    def login_done(self, login: Any, outcome: Any) -> None: ...
+    def login_done(self, login: Any, outcome: Admission | ApplicationError) -> None: ...
 
 
 class Login:

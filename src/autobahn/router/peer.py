@@ -25,6 +25,27 @@ def carries_nothing(_: tuple[Any, ...]) -> bool:
     return False
 
 
+def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
+    """The features of each role in HELLO.Details.roles, which the link has checked.
+
+    Progressive call invocations need ``call_canceling`` (WAMP "Progressive Call Invocations") and count only together
+    with it. The specification says so of progressive results, too, but AutobahnJS announces those alone, and what a
+    callee sends after its caller has gone is dropped anyway.
+    """
+    announced = NO_FEATURES
+    for role in ROLES:
+        details = roles.get(role)
+        features = details.get("features") if details else None
+        if features:
+            if announced is NO_FEATURES:
+                announced = dict(NO_FEATURES)
+            announced[role] = frozenset([name for name, is_wanted in features.items() if is_wanted])
+    callee = announced["callee"]
+    if "progressive_call_invocations" in callee and "call_canceling" not in callee:
+        announced["callee"] = callee - {"progressive_call_invocations"}
+    return announced
+
+
 def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -27,11 +27,11 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
-from autobahn.router.login import discard
+from autobahn.router.login import Admission, discard
 from autobahn.router.peer import Peer
 from autobahn.router.rules import ACTIONS, Rule, Rules
 from autobahn.router.service import Service
-from autobahn.router.session import Admission, RouterSession
+from autobahn.router.session import RouterSession
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.message import Goodbye
 from autobahn.wamp.runtime import Runtime

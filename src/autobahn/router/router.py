@@ -13,12 +13,13 @@ from autobahn import __version__
 from autobahn.router.auth import Authentication
 from autobahn.router.config import RealmOptions
 from autobahn.router.ids import GlobalIds
+from autobahn.router.login import Admission, Authenticator, anonymous
 from autobahn.router.observer import RealmObserver
 from autobahn.router.peer import Peer
 from autobahn.router.permissions import Permissions
 from autobahn.router.realm import Realm
 from autobahn.router.service import Service
-from autobahn.router.session import Admission, Authenticator, RouterSession, anonymous
+from autobahn.router.session import RouterSession
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.uri import is_valid
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from autobahn.router.local import connect_local
-from autobahn.router.session import Admission, RouterSession
+from autobahn.router.login import Admission
+from autobahn.router.session import RouterSession
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.runtime import Runtime
 from autobahn.wamp.session import ClientSession

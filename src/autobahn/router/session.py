@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from autobahn.log import Log
 from autobahn.router.delivery import post
-from autobahn.router.ids import random_authid
-from autobahn.router.login import Login
-from autobahn.router.peer import NO_FEATURES, ROLES, Peer, carries_nothing, unattached
+from autobahn.router.login import Admission, Authenticator, Login
+from autobahn.router.peer import NO_FEATURES, Peer, announced_features, carries_nothing, unattached
 from autobahn.router.realm import Realm
 from autobahn.wamp.exception import ApplicationError, ProtocolError, TransportLost
 from autobahn.wamp.lifecycle import State, check
@@ -23,36 +21,7 @@ log = Log("autobahn.router")
 
 PROTOCOL_VIOLATION = "wamp.error.protocol_violation"
 GOODBYE_AND_OUT = "wamp.close.goodbye_and_out"
-NO_MATCHING_AUTH_METHOD = "wamp.error.no_matching_auth_method"
 NOTHING: dict[int, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Who a client is, once it has been let in."""
-
-    authid: str
-    authrole: str
-    authmethod: str
-    authprovider: str
-    authextra: dict[str, Any] = field(default_factory=dict)  # what WELCOME says
-    realm: str | None = None  # where the client is sent, if not to the realm it asked for
-
-
-class Authenticator(Protocol):
-    """Judges a HELLO: an `Admission`, or ``ApplicationError`` whose URI becomes the reason of ABORT."""
-
-    def __call__(self, realm: str, details: dict[str, Any]) -> Admission: ...
-
-
-def anonymous(realm: str, details: dict[str, Any]) -> Admission:
-    """Lets everybody in who does not insist on another method."""
-    methods = details.get("authmethods")
-    if methods and "anonymous" not in methods:
-        raise ApplicationError(
-            NO_MATCHING_AUTH_METHOD, f"expected one of the methods anonymous, got {', '.join(methods):.200}"
-        )
-    return Admission(random_authid(), "anonymous", "anonymous", "static")
 
 
 class RouterOfSession(Protocol):
@@ -219,7 +188,7 @@ class RouterSession(Peer):
         if self._state is State.ESTABLISHED:
             self._state = State.SHUTTING_DOWN
             self._dispose()
-            post(self, Goodbye({"message": message, **details} if message else details, reason))
+            post(self, Goodbye(_with_message(message, details), reason))
             self._start_timer(self._router.goodbye_timeout, self._close_link)
         elif self._state is not State.SHUTTING_DOWN and self._state is not State.FAILED:
             self._abort(reason, message, **details)
@@ -236,7 +205,7 @@ class RouterSession(Peer):
         self._stop_timer()
         self._state = State.FAILED
         self._dispose()
-        post(self, Abort({"message": message, **details} if message else details, reason))
+        post(self, Abort(_with_message(message, details), reason))
 
     def _dispose(self) -> None:
         """The session is out of its realm; the link may start another one."""
@@ -488,22 +457,6 @@ class RouterSession(Peer):
         self._close_link()
 
 
-def announced_features(roles: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """The features of each role in HELLO.Details.roles, which the link has checked.
-
-    Progressive call invocations need ``call_canceling`` (WAMP "Progressive Call Invocations") and count only together
-    with it. The specification says so of progressive results, too, but AutobahnJS announces those alone, and what a
-    callee sends after its caller has gone is dropped anyway.
-    """
-    announced = NO_FEATURES
-    for role in ROLES:
-        details = roles.get(role)
-        features = details.get("features") if details else None
-        if features:
-            if announced is NO_FEATURES:
-                announced = dict(NO_FEATURES)
-            announced[role] = frozenset([name for name, is_wanted in features.items() if is_wanted])
-    callee = announced["callee"]
-    if "progressive_call_invocations" in callee and "call_canceling" not in callee:
-        announced["callee"] = callee - {"progressive_call_invocations"}
-    return announced
+def _with_message(message: str, details: dict[str, Any]) -> dict[str, Any]:
+    """Details of GOODBYE or ABORT, with the text for humans if there is one."""
+    return {"message": message, **details} if message else details
