@@ -10,7 +10,8 @@ but what was registered and subscribed is gone with the old one; a `Component` d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Unpack, overload
 
 from autobahn.asyncio.factory import WebSocketClientFactory
@@ -106,22 +107,8 @@ def connect(
     target.dialer(settings)  # what is wrong shows up here and not at the first attempt
     if realm is None:
         return _websocket(target, settings)
-    expect_seconds("call_timeout", call_timeout)
-    expect_seconds("request_timeout", request_timeout)
-    chosen = None if serializers is None else _serializers(serializers, target.rawsocket)
-    authenticators = Authenticators(auth)
-    jar = cookie_jar(authenticators.make())  # what is wrong with them shows up here as well
-    if not target.rawsocket and settings["cookies"] is None:
-        settings["cookies"] = jar
-
-    def make() -> Session:
-        session = Session(ComponentConfig(realm=realm, extra=extra))
-        session.call_timeout, session.request_timeout = call_timeout, request_timeout
-        for authenticator in authenticators.make():
-            session.add_authenticator(authenticator)
-        return session
-
-    return _session(target, settings, make, chosen)
+    sessions = Sessions(realm, extra, Authenticators(auth), call_timeout, request_timeout)
+    return _session(target, settings, sessions, serializers)
 
 
 # -- WebSocket ---------------------------------------------------------------------------------------------------
@@ -190,24 +177,51 @@ def _accept_deflate(response: Any) -> PerMessageDeflateResponseAccept | None:
 # -- WAMP --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Sessions:
+    """Makes the sessions of one `connect`. Raises `TypeError` or `ValueError` for what is no time."""
+
+    realm: str
+    extra: Any
+    authenticators: Authenticators
+    call_timeout: float | None
+    request_timeout: float | None
+
+    def __post_init__(self) -> None:
+        expect_seconds("call_timeout", self.call_timeout)
+        expect_seconds("request_timeout", self.request_timeout)
+
+    def make(self) -> Session:
+        """A new one, with authenticators of its own."""
+        session = Session(ComponentConfig(realm=self.realm, extra=self.extra))
+        session.call_timeout, session.request_timeout = self.call_timeout, self.request_timeout
+        for authenticator in self.authenticators.make():
+            session.add_authenticator(authenticator)
+        return session
+
+
 def _session(
-    target: Target, settings: ConnectOptions, new_session: Callable[[], Session], serializers: Any
+    target: Target, settings: ConnectOptions, sessions: Sessions, serializers: Iterable[Any] | None
 ) -> Reconnecting[Session]:
+    chosen = None if serializers is None else _serializers(serializers, target.rawsocket)
+    jar = cookie_jar(sessions.authenticators.make())  # what is wrong with them shows up here as well
+    if not target.rawsocket and settings["cookies"] is None:
+        settings["cookies"] = jar
     last: dict[str, Any] = {}  # the protocol of the session opened last, and how that session has ended
 
     async def open_session() -> Session:
         last.clear()
-        session = new_session()
+        session = sessions.make()
         session.on("leave", lambda _, details: last.update(failure=details.exception()))
         joining = Joining(session)
 
         def make(target: Target) -> Any:
             factory: Any
             if target.rawsocket:
-                factory = WampRawSocketClientFactory(session, serializers[0] if serializers else None)
+                factory = WampRawSocketClientFactory(session, chosen[0] if chosen else None)
                 factory.setProtocolOptions(**_rawsocket_options(settings))
             else:
-                factory = WampWebSocketClientFactory(session, serializers=serializers, **_request(target, settings))
+                factory = WampWebSocketClientFactory(session, serializers=chosen, **_request(target, settings))
                 factory.setProtocolOptions(**_protocol_options(settings))
             return factory
 
