@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from autobahn.websocket.compress import PerMessageDeflate
+from autobahn.asyncio.rawsocket import WampRawSocketClientProtocol, WampRawSocketServerProtocol
+from autobahn.websocket.compress import PerMessageCompressOffer, PerMessageDeflate, PerMessageDeflateOffer
 from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import Timings, WebSocketProtocol
 from autobahn.websocket.utf8validator import Utf8Validator
@@ -348,3 +349,35 @@ def test_compression_by_hand():
     theirs.start_decompress_message()
     with pytest.raises(PayloadExceededError):
         theirs.decompress_message_data(sent, 1000)
+
+
+class OwnOffer(PerMessageCompressOffer):
+    """All that a client asks of an offer."""
+
+    EXTENSION_NAME = "x-own"
+
+    def get_extension_string(self):
+        return f"{self.EXTENSION_NAME}; level=3"
+
+
+async def test_a_client_may_offer_an_extension_of_its_own():
+    async with World() as world:
+        client = await world.open(perMessageCompressionOffers=[OwnOffer(), PerMessageDeflateOffer()])
+        assert world.server.request.headers["sec-websocket-extensions"].startswith("x-own; level=3,")
+        client.sendMessage(b"abc", isBinary=True)
+        assert await client.messages.get() == (b"abc", True)
+
+
+@pytest.mark.parametrize("base", [Client, Server, WampRawSocketClientProtocol, WampRawSocketServerProtocol])
+def test_protocol_classes_of_programs_may_have_any_metaclass(base):
+    class Registering(type):
+        known = []
+
+        def __init__(cls, name, bases, namespace):
+            super().__init__(name, bases, namespace)
+            cls.known.append(cls)
+
+    class Own(base, metaclass=Registering):
+        pass
+
+    assert Registering.known == [Own]

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import inspect
 import os
+from abc import abstractmethod
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, cast
@@ -374,8 +375,9 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
+    @abstractmethod  # a mark for readers: with ABCMeta, metaclasses of programs would clash
     def _new_connection(self) -> Connection:
-        raise NotImplementedError
+        """The connection of this role, for the transport that has just come."""
 
     def _check_open(self) -> None:
         if self._state is not State.OPEN:

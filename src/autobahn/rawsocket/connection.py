@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from enum import IntEnum
 from typing import Protocol
@@ -48,7 +49,7 @@ class Handler(Protocol):
         """A pong has arrived, asked for or not."""
 
 
-class Connection:
+class Connection(ABC):
     """What both roles share. `max_length`: the longest message we accept; `max_length_send`: the peer's limit."""
 
     def __init__(self, handler: Handler, wake: Callable[[], object], max_length: int) -> None:
@@ -111,9 +112,9 @@ class Connection:
         if len(data) > missing:
             self.receive(data[missing:])
 
+    @abstractmethod
     def _handshake(self, octets: bytes) -> None:
         """`max_length_send` and `serializer` are known."""
-        raise NotImplementedError
 
 
 class ServerConnection(Connection):

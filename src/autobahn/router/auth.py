@@ -124,14 +124,14 @@ class Authentication:
         if method is None:
             raise denied()
         if method.is_open:
-            return method.admit_at_once(login)
+            return method.admit(login)
         self._attempts.check(login.host, login.authid or "")
         return self._judge(method, login)
 
     async def _judge(self, method: Method, login: Login) -> Admission:
         key = (login.host, login.authid or "")
         try:
-            admission = await method.admit(login)
+            admission: Admission = await method.admit(login)
         except ApplicationError as exc:
             if exc.error not in {AUTHENTICATION_DENIED, NO_SUCH_PRINCIPAL}:
                 raise

@@ -188,7 +188,7 @@ class Cookie(Method):
     def applies(self, login: Login) -> bool:
         return self._find(login) is not None
 
-    def admit_at_once(self, login: Login) -> Admission:
+    def admit(self, login: Login) -> Admission:
         admission = self._find(login)
         if admission is None:
             raise denied()

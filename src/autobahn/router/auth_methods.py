@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,11 +46,11 @@ class Tools:
         return hmac.digest(self.mock_secret, authid.encode("utf-8", "replace"), "sha256")[:length]
 
 
-class Method:
+class Method(ABC):
     """One method on one realm."""
 
     name = ""
-    is_open = False  # whether it admits at once
+    is_open = False  # whether it admits at once, without asking anybody
 
     def __init__(self, settings: Mapping[str, Any], source: Source | None, tools: Tools) -> None:
         self.settings = settings
@@ -68,20 +69,16 @@ class Method:
         assert self._source is not None
         return self._source
 
-    def check(self, principal: Principal) -> None:
+    def check(self, principal: Principal) -> None:  # noqa: B027 - some methods need no credentials
         """ValueError when the credentials are none for this method."""
 
     def applies(self, login: Login) -> bool:
         """Whether the method can judge this client at all; otherwise the next one that it offers is taken."""
         return True
 
-    def admit_at_once(self, login: Login) -> Any:
-        """The admission, for an open method."""
-        raise NotImplementedError
-
-    async def admit(self, login: Login) -> Admission:
-        """The admission of the client; ``ApplicationError`` otherwise."""
-        raise NotImplementedError
+    @abstractmethod
+    def admit(self, login: Login) -> Any:
+        """The `Admission` of the client, or an awaitable of it unless ``is_open``; ``ApplicationError`` otherwise."""
 
     def admission(
         self, login: Login, principal: Principal, authid: str | None = None, extra: Mapping[str, Any] | None = None
@@ -116,10 +113,10 @@ class Anonymous(Method):
         self.is_open = source is None
         self._principal = Principal.parse({"role": settings.get("role", "anonymous")}, None, "static")
 
-    def admit_at_once(self, login: Login) -> Admission:
-        return self.admission(login, self._principal)
+    def admit(self, login: Login) -> Any:
+        return self.admission(login, self._principal) if self.is_open else self._ask(login)
 
-    async def admit(self, login: Login) -> Admission:
+    async def _ask(self, login: Login) -> Admission:
         principal = await self.source.find(login, login.authid)
         if principal is None:
             raise denied()

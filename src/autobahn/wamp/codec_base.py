@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,7 +28,7 @@ _CARRIED: dict[type[Message], Any] = {cls: OPTIONS_OF[code] for code, cls in RAW
 _ARGS_AT = {code: BY_CODE[code].__struct_fields__.index("args") + 1 for code in RAW}
 
 
-class Codec:
+class Codec(ABC):
     """One serialization of WAMP messages. Stateless; one instance serves all connections."""
 
     name: ClassVar[str]
@@ -35,32 +36,32 @@ class Codec:
     carry: ClassVar[Any] = None  # makes octets of a row of judged values and `msgspec.Raw` of this codec, if it can
     is_foreign: ClassVar[bool] = False  # whether a program's own serializer does the work, and frames what it does
 
+    @abstractmethod
     def decode(self, data: bytes) -> Message:
         """The message in ``data``; raises ``ProtocolError``."""
-        raise NotImplementedError
 
     def decode_all(self, data: bytes) -> list[Message]:
         """The messages in ``data``: one, unless a serializer of a program frames several."""
         return [self.decode(data)]
 
+    @abstractmethod
     def decode_raw(self, data: bytes) -> Message:
         """Like ``decode``, but payload messages come in their ``RAW`` form (from typed codecs: JSON and MessagePack).
 
         The undecoded payload is known to be well-formed, so that whoever gets it can decode it.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, msg: Message) -> bytes:
         """The octets of ``msg`` (also of a ``RAW`` form of this codec); raises ``SerializationError``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loads(self, data: bytes | Raw) -> Any:
         """Any value; raises ``ProtocolError``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def dumps(self, value: Any) -> bytes:
         """The octets of any value; raises ``SerializationError``."""
-        raise NotImplementedError
 
     def load(self, raw: Raw) -> Any:
         """The value of one undecoded payload field; raises ``ProtocolError``."""
@@ -211,9 +212,9 @@ class TypedCodec(Codec):
             return self._judge(msg, options)
         return msg  # type: ignore[no-any-return]
 
+    @abstractmethod
     def _may_be_deep(self, data: bytes) -> bool:
         """Whether there are enough octets that begin a container."""
-        raise NotImplementedError
 
     def _revive(self, msg: Message) -> None:
         """What is hidden behind ``_escape`` is there."""

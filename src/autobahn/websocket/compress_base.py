@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -104,8 +105,12 @@ def _eq(self: object, other: object) -> bool:
     return type(other) is type(self) and vars(other) == vars(self)
 
 
-class PerMessageCompressOffer:
-    """Base of client offers; shows its attributes, and is equal to another one that has the same."""
+class PerMessageCompressOffer(ABC):
+    """Base of client offers; shows its attributes, and is equal to another one that has the same.
+
+    A server makes one with the class method `parse(params)`, which raises `ValueError` for an offer that has to be
+    declined.
+    """
 
     EXTENSION_NAME: ClassVar[str]
     __json__ = _json
@@ -113,17 +118,12 @@ class PerMessageCompressOffer:
     __eq__ = _eq
     __hash__ = None  # type: ignore[assignment]
 
-    @classmethod
-    def parse(cls, params: Params) -> PerMessageCompressOffer:
-        """The offer of these parameters. Raises `ValueError` for one that has to be declined."""
-        raise NotImplementedError
-
+    @abstractmethod
     def get_extension_string(self) -> str:
         """The offer as it stands in the header."""
-        raise NotImplementedError
 
 
-class PerMessageCompressOfferAccept:
+class PerMessageCompressOfferAccept(ABC):
     """Base of a server's accepts."""
 
     EXTENSION_NAME: ClassVar[str]
@@ -132,13 +132,17 @@ class PerMessageCompressOfferAccept:
     __eq__ = _eq
     __hash__ = None  # type: ignore[assignment]
 
+    @abstractmethod
     def get_extension_string(self) -> str:
         """The response as it stands in the header."""
-        raise NotImplementedError
 
 
-class PerMessageCompressResponse:
-    """Base of server responses."""
+class PerMessageCompressResponse(ABC):
+    """Base of server responses.
+
+    A client makes one with the class method `parse(params)`, which raises `ValueError` when the connection has to be
+    failed.
+    """
 
     EXTENSION_NAME: ClassVar[str]
     __json__ = _json
@@ -146,20 +150,15 @@ class PerMessageCompressResponse:
     __eq__ = _eq
     __hash__ = None  # type: ignore[assignment]
 
-    @classmethod
-    def parse(cls, params: Params) -> PerMessageCompressResponse:
-        """The response of these parameters. Raises `ValueError`: the connection has to be failed."""
-        raise NotImplementedError
-
     def check_answers(self, offers: Sequence[PerMessageCompressOffer]) -> None:
         """Returns when this is a legal answer to one of `offers`. Raises `ValueError`."""
         mine = [offer for offer in offers if offer.EXTENSION_NAME == self.EXTENSION_NAME]
         if not any(self.answers(offer) for offer in mine):
             raise ValueError("expected an answer to one of the compression offers, got something not offered")
 
+    @abstractmethod
     def answers(self, offer: Any) -> bool:
         """Whether this is a legal answer to `offer`, which is of the same extension."""
-        raise NotImplementedError
 
 
 class PerMessageCompressResponseAccept:
@@ -172,8 +171,12 @@ class PerMessageCompressResponseAccept:
     __hash__ = None  # type: ignore[assignment]
 
 
-class PerMessageCompress:
-    """Base of extensions in use on one connection."""
+class PerMessageCompress(ABC):
+    """Base of extensions in use on one connection.
+
+    Class methods make one of what was accepted: `create_from_offer_accept(is_server, accept)` for a server,
+    `create_from_response_accept(is_server, accept)` for a client.
+    """
 
     EXTENSION_NAME: ClassVar[str]
     max_message_size: int | None = None
@@ -182,23 +185,13 @@ class PerMessageCompress:
     __json__ = _json
     __repr__ = _repr
 
-    @classmethod
-    def create_from_offer_accept(cls, is_server: bool, accept: Any) -> PerMessageCompress:
-        """The server's binding for what it accepted."""
-        raise NotImplementedError
-
-    @classmethod
-    def create_from_response_accept(cls, is_server: bool, accept: Any) -> PerMessageCompress:
-        """The client's binding for what it accepted."""
-        raise NotImplementedError
-
+    @abstractmethod
     def new_inflater(self, backend: str = "zlib") -> Inflating:
         """The engine for what the other end sends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def new_deflater(self, level: int = -1, backend: str = "zlib") -> Deflating:
         """The engine for what this end sends."""
-        raise NotImplementedError
 
     # For programs that compress by hand, message by message.
 

@@ -11,6 +11,7 @@ through a `Sink` and an `Events` object. It has no clock: it asks the sink for o
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
@@ -120,7 +121,7 @@ def truncated(reason: str) -> bytes:
     return data if len(data) <= 123 else data[:123].decode("utf-8", "ignore").encode()
 
 
-class Connection:
+class Connection(ABC):
     """What both roles share. `receive(data)` takes bytes; it raises `FrameError`, which goes to `violated`."""
 
     __slots__ = (
@@ -344,9 +345,9 @@ class Connection:
             self.not_clean_reason = "peer dropped the TCP connection without previous WebSocket closing handshake"
         return False, 1006, f'connection was closed uncleanly ("{self.not_clean_reason}")'
 
+    @abstractmethod
     def fail_opening(self, error: HandshakeError) -> None:
         """The opening handshake failed; the role knows what the peer gets to see."""
-        raise NotImplementedError
 
     def _close_received(self, code: int | None, reason: str) -> None:
         self.remote_close_code = code

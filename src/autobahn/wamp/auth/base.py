@@ -55,8 +55,11 @@ class Authenticator(IAuthenticator):
         return None
 
     def on_challenge(self, session: Any, challenge: Any) -> Any:
-        """The signature, or ``(signature, extra)`` with the Extra of AUTHENTICATE; or an awaitable of that."""
-        raise NotImplementedError
+        """The signature, or ``(signature, extra)`` with the Extra of AUTHENTICATE; or an awaitable of that.
+
+        Raises ``RuntimeError`` in methods that have nothing to answer with.
+        """
+        raise RuntimeError(f'expected no challenge for authentication method "{self.name}", got one')
 
     def on_welcome(self, session: Any, authextra: dict[str, Any] | None) -> Any:
         """None: the router has nothing to prove in this method."""

@@ -15,13 +15,9 @@ LONG = 20_000  # iterations that take longer than the loop should stand still
 
 
 class AuthAnonymous(Authenticator):
-    """No authentication."""
+    """No authentication: there is nothing to answer a challenge with."""
 
     name = "anonymous"
-
-    def on_challenge(self, session: Any, challenge: Any) -> Any:
-        """Never answered: there is nothing to answer with."""
-        raise RuntimeError('expected no challenge for authentication method "anonymous", got one')
 
 
 class AuthAnonymousProxy(AuthAnonymous):
@@ -31,18 +27,19 @@ class AuthAnonymousProxy(AuthAnonymous):
 
 
 class AuthTls(Authenticator):
-    """Our certificate of the TLS connection says who we are; it is part of the transport's ``ssl.SSLContext``."""
+    """Our certificate of the TLS connection says who we are; it is part of the transport's ``ssl.SSLContext``.
+
+    No challenge is answered: TLS has proved all there is to prove.
+    """
 
     name = "tls"
     OPTIONAL = frozenset({"authid", "authrole", "authextra"})
 
-    def on_challenge(self, session: Any, challenge: Any) -> Any:
-        """Never answered: TLS has proved all there is to prove."""
-        raise RuntimeError('expected no challenge for authentication method "tls", got one')
-
 
 class AuthCookie(Authenticator):
     """A cookie of an earlier connection says who we are; offer another method beside it for the first time.
+
+    No challenge is answered: the cookie went with the WebSocket handshake.
 
     ``jar``: a `autobahn.websocket.cookies.CookieJar` to keep cookies in; default: one of the component's own.
     """
@@ -54,10 +51,6 @@ class AuthCookie(Authenticator):
     def jar(self) -> Any:
         """Where the cookies are kept; None: wherever the connection keeps them."""
         return self._args.get("jar")
-
-    def on_challenge(self, session: Any, challenge: Any) -> Any:
-        """Never answered: the cookie went with the WebSocket handshake."""
-        raise RuntimeError('expected no challenge for authentication method "cookie", got one')
 
 
 class AuthTicket(Authenticator):
