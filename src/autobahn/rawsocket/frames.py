@@ -6,10 +6,10 @@ Compiled when the extension is there; the Python twin otherwise or with `AUTOBAH
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from autobahn._compiled import expect_compiled
 from autobahn.rawsocket._frames_py import MESSAGE, PING, PONG, head
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ COMPILED: bool
 """Whether `Reader` and `Writer` are the compiled ones."""
 
 try:
-    if os.environ.get("AUTOBAHN_PURE", "0").lower() not in {"", "0", "false", "no", "off"}:
-        raise ImportError
+    expect_compiled()
     from autobahn.rawsocket._frames import Pump as _Pump
     from autobahn.rawsocket._frames import Reader, Writer
 

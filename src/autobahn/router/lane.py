@@ -7,10 +7,10 @@ leads to the same messages at the same peers. With `AUTOBAHN_PURE=1`, or uncompi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autobahn._compiled import expect_compiled
 from autobahn.wamp.codec import CODECS
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class ShortWay(NamedTuple):
 
 
 try:
-    if os.environ.get("AUTOBAHN_PURE", "0").lower() not in {"", "0", "false", "no", "off"}:
-        raise ImportError
+    expect_compiled()
     from autobahn.router import _lane
 
     COMPILED = True

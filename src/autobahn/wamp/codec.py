@@ -19,6 +19,7 @@ import cbor2
 import msgspec
 from msgspec import Raw
 
+from autobahn._compiled import expect_compiled
 from autobahn.wamp import _json_values as values
 from autobahn.wamp import ubjson
 from autobahn.wamp.codec_base import DICT_AT, MAX_DEPTH, Codec, RowCodec, TypedCodec, refuse_depth, violation
@@ -29,9 +30,9 @@ from autobahn.wamp.options import OPTIONS_OF
 __all__ = ("CODECS", "CborCodec", "Codec", "JsonCodec", "MsgPackCodec", "UbjsonCodec")
 
 _cbor: Any = None  # the compiled unit, if it is there: for the plain part of CBOR
-if os.environ.get("AUTOBAHN_PURE", "0").lower() in {"", "0", "false", "no", "off"}:
-    with suppress(ImportError):
-        from autobahn.wamp import _cbor
+with suppress(ImportError):
+    expect_compiled()
+    from autobahn.wamp import _cbor
 
 PLAIN = values.PLAIN
 _ESCAPE = b"\\u0000"  # in JSON; found with find(), which is faster than "in"

@@ -6,9 +6,10 @@ Compiled when the extension is there; the Python twin otherwise or with `AUTOBAH
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from autobahn._compiled import expect_compiled
 
 if TYPE_CHECKING:
     from autobahn.websocket._frames import Pump
@@ -29,8 +30,7 @@ COMPILED: bool
 """Whether `Reader` and `Writer` are the compiled ones."""
 
 try:
-    if os.environ.get("AUTOBAHN_PURE", "0").lower() not in {"", "0", "false", "no", "off"}:
-        raise ImportError
+    expect_compiled()
     from autobahn.websocket._frames import Pump as _Pump
     from autobahn.websocket._frames import Reader, Writer, trim_memory
 
