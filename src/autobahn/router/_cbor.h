@@ -25,15 +25,9 @@ static ab_at ab_cbor_text(ab_at at, ab_at end, ab_span *text)
 {
     unsigned kind;
     unsigned long long size;
-    if (!(at = ab_cbor_item(at, end, &kind, &size)) || kind != 3 || (unsigned long long)(end - at) < size)
+    if (!(at = ab_cbor_item(at, end, &kind, &size)) || kind != 3)
         return NULL;
-    if (text) {
-        text->data = at;
-        text->size = (Py_ssize_t)size;
-    } else if (!ab_is_text(at, size)) {
-        return NULL;
-    }
-    return at + size;
+    return ab_text(at, end, size, text);
 }
 
 static ab_at ab_cbor_skip(ab_at at, ab_at end, int depth)
@@ -83,10 +77,7 @@ static int ab_cbor_parse(ab_at at, ab_at end, ab_head *head)
         return 0;
     if (code == 48 && !(at = ab_cbor_text(at, end, &head->uri)))
         return 0;
-    head->payloads = (int)count - (code == 48 ? 4 : 3);
-    head->payload.data = at;
-    head->payload.size = end - at;
-    return 1;
+    return ab_rest_is_payload(head, count, at, end);
 }
 
 static int ab_cbor_payload(ab_at at, ab_at end, int payloads)
@@ -96,17 +87,4 @@ static int ab_cbor_payload(ab_at at, ab_at end, int payloads)
     if (payloads > 1 && (at >= end || *at >> 5 != 5 || !(at = ab_cbor_skip(at, end, AB_DEEPEST))))
         return 0;
     return at == end;
-}
-
-static unsigned char *ab_cbor_put_id(unsigned char *to, unsigned long long id)
-{
-    int octets = id < 24 ? 0 : id < 0x100 ? 1 : id < 0x10000 ? 2 : id < 0x100000000ULL ? 4 : 8;
-    if (!octets) {
-        *to++ = (unsigned char)id;
-        return to;
-    }
-    *to++ = octets == 1 ? 24 : octets == 2 ? 25 : octets == 4 ? 26 : 27;
-    while (octets--)
-        *to++ = (unsigned char)(id >> 8 * octets);
-    return to;
 }

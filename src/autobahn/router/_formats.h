@@ -46,6 +46,43 @@ static int ab_is_text(ab_at at, unsigned long long size)
     return ab_is_ascii(at, size) || (ab_check_utf8(&state, at, (size_t)size) == size && !state.need);
 }
 
+/* Past a text of this size, which is checked unless somebody wants it as it is; NULL: it is none. */
+static ab_at ab_text(ab_at at, ab_at end, unsigned long long size, ab_span *text)
+{
+    if ((unsigned long long)(end - at) < size)
+        return NULL;
+    if (text) {
+        text->data = at;
+        text->size = (Py_ssize_t)size;
+    } else if (!ab_is_text(at, size)) {
+        return NULL;
+    }
+    return at + size;
+}
+
+/* The payload goes from here to the end; `count` elements are in the message. */
+static int ab_rest_is_payload(ab_head *head, unsigned long long count, ab_at at, ab_at end)
+{
+    head->payloads = (int)count - (head->code == 48 ? 4 : 3);
+    head->payload.data = at;
+    head->payload.size = end - at;
+    return 1;
+}
+
+/* Writes an id in one octet if it is below `small`, else behind one of four octets from `wide` on, by its size. */
+static unsigned char *ab_put_id(unsigned char *to, unsigned long long id, unsigned small, unsigned wide)
+{
+    int octets = id < small ? 0 : id < 0x100 ? 1 : id < 0x10000 ? 2 : id < 0x100000000ULL ? 4 : 8;
+    if (!octets) {
+        *to++ = (unsigned char)id;
+        return to;
+    }
+    *to++ = (unsigned char)(wide + (octets == 1 ? 0 : octets == 2 ? 1 : octets == 4 ? 2 : 3));
+    while (octets--)
+        *to++ = (unsigned char)(id >> 8 * octets);
+    return to;
+}
+
 #include "_cbor.h"
 #include "_json.h"
 #include "_msgpack.h"
@@ -90,20 +127,15 @@ static Py_ssize_t ab_write_head(int format, unsigned char *start, int code, unsi
         to += 3;
         if (payloads)
             *to++ = ',';
-    } else if (format == AB_MSGPACK) {
-        *to++ = (unsigned char)(0x90 | count);
-        *to++ = (unsigned char)code;
-        to = ab_mp_put_id(to, first);
-        if (second)
-            to = ab_mp_put_id(to, second);
-        *to++ = 0x80;
     } else {
-        *to++ = (unsigned char)(0x80 | count);
-        to = ab_cbor_put_id(to, (unsigned)code);
-        to = ab_cbor_put_id(to, first);
+        int is_cbor = format == AB_CBOR;
+        unsigned small = is_cbor ? 24 : 0x80, wide = is_cbor ? 24 : 0xCC;
+        *to++ = (unsigned char)((is_cbor ? 0x80 : 0x90) | count);
+        to = ab_put_id(to, (unsigned)code, small, wide);
+        to = ab_put_id(to, first, small, wide);
         if (second)
-            to = ab_cbor_put_id(to, second);
-        *to++ = 0xA0;
+            to = ab_put_id(to, second, small, wide);
+        *to++ = is_cbor ? 0xA0 : 0x80; /* no options */
     }
     return to - start;
 }

@@ -22,15 +22,7 @@ static ab_at ab_mp_text(ab_at at, ab_at end, ab_span *text)
     } else {
         return NULL;
     }
-    if ((unsigned long long)(end - at) < size)
-        return NULL;
-    if (text) {
-        text->data = at;
-        text->size = (Py_ssize_t)size;
-    } else if (!ab_is_text(at, size)) {
-        return NULL;
-    }
-    return at + size;
+    return ab_text(at, end, size, text);
 }
 
 static ab_at ab_mp_items(ab_at at, ab_at end, unsigned long long count, int is_map, int depth)
@@ -104,7 +96,7 @@ static ab_at ab_mp_id(ab_at at, ab_at end, unsigned long long *id)
 
 static int ab_mp_parse(ab_at at, ab_at end, ab_head *head)
 {
-    int count;
+    unsigned count;
     if (end - at < 4 || (*at & 0xF0) != 0x90)
         return 0;
     count = *at++ & 15;
@@ -113,10 +105,7 @@ static int ab_mp_parse(ab_at at, ab_at end, ab_head *head)
         return 0;
     if (head->code == 48 && !(at = ab_mp_text(at, end, &head->uri)))
         return 0;
-    head->payloads = count - (head->code == 48 ? 4 : 3);
-    head->payload.data = at;
-    head->payload.size = end - at;
-    return 1;
+    return ab_rest_is_payload(head, count, at, end);
 }
 
 static int ab_mp_payload(ab_at at, ab_at end, int payloads)
@@ -128,17 +117,4 @@ static int ab_mp_payload(ab_at at, ab_at end, int payloads)
                          !(at = ab_mp_skip(at, end, AB_DEEPEST))))
         return 0;
     return at == end;
-}
-
-static unsigned char *ab_mp_put_id(unsigned char *to, unsigned long long id)
-{
-    int octets = id < 0x80 ? 0 : id < 0x100 ? 1 : id < 0x10000 ? 2 : id < 0x100000000ULL ? 4 : 8;
-    if (!octets) {
-        *to++ = (unsigned char)id;
-        return to;
-    }
-    *to++ = octets == 1 ? 0xCC : octets == 2 ? 0xCD : octets == 4 ? 0xCE : 0xCF;
-    while (octets--)
-        *to++ = (unsigned char)(id >> 8 * octets);
-    return to;
 }
