@@ -12,11 +12,12 @@ else:
     except ImportError:
         extensions = []
     else:
+        shell = [f"_{name}.pxi" for name in ("gather", "socket", "pump")]
         octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
         formats = [f"router/_{name}" for name in ("formats.pxi", "formats.h", "cbor.h", "json.h", "msgpack.h")]
         parts = {
-            "websocket._frames": ["_gather.pxi", *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
-            "rawsocket._frames": ["_gather.pxi", "_lane.pxi"],
+            "websocket._frames": [*shell, *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
+            "rawsocket._frames": [*shell, "_lane.pxi"],
             "wamp._cbor": [],
             "router._lane": ["_lane.pxi", "websocket/_utf8.h", *formats],
         }

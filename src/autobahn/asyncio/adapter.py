@@ -10,6 +10,7 @@ from operator import attrgetter
 from types import BuiltinMethodType
 from typing import Any, ClassVar, cast
 
+from autobahn.asyncio.direct import read_directly
 from autobahn.asyncio.effective_options import user_classes
 from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
@@ -363,6 +364,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if _is_async(self.onMessage):
             self._ws_new_intake()
         self._ws_new_pump()
+        self._ws_outbox.go_direct(connection.writer)
         if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
             self.sendMessage = connection.send_message  # type: ignore[method-assign]
@@ -457,6 +459,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
             self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
             self.transport.set_protocol(self)  # some transports have noted the methods
+            read_directly(self.transport, pump)
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, cast
 
+from autobahn.asyncio.direct import read_directly
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.link import WampLink, channel_ids, peer_certificate
 from autobahn.asyncio.routerlink import RouterLink
@@ -411,6 +412,8 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
             self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
             self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
             self.transport.set_protocol(self)  # some transports have noted the methods
+            self._outbox.go_direct(self._writer)
+            read_directly(self.transport, pump)
 
     def _handshake_overdue(self) -> None:
         self.protocol_error(f"expected the handshake within {self._options.openHandshakeTimeout:g} seconds")

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
+from autobahn.asyncio.direct import plain_socket
 from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
@@ -46,6 +47,16 @@ class Buffer(Protocol):
     def flush(self, write: Callable[[bytes | bytearray | memoryview], object], /) -> None: ...
 
 
+class Direct(Protocol):
+    """A buffer of the compiled units, which can hand what it holds to a socket itself (`_gather.pxi`)."""
+
+    @property
+    def sent(self) -> int: ...
+    def attach(self, transport: asyncio.Transport, socket: int, /) -> None: ...
+    def detach(self) -> None: ...
+    def send(self) -> bool: ...
+
+
 class Outbox:
     """Writes a buffer to a transport: once per batch that is read, else once per turn of the loop.
 
@@ -59,11 +70,13 @@ class Outbox:
         "_backlog",
         "_backlog_size",
         "_closed",
+        "_direct",
         "_drainers",
         "_flush_scheduled",
         "_is_going",
         "_left",
         "_loop",
+        "_socket",
         "_taken",
         "_timer",
         "_transport",
@@ -83,6 +96,8 @@ class Outbox:
         self._taken = 0  # octets out of the buffer so far
         self._left = -1  # octets the system had taken when `is_moving` was asked last; -1: then nothing waited
         self._drainers: list[asyncio.Future[None]] | None = None
+        self._direct: Direct | None = None  # the buffer, while it may send past the transport
+        self._socket = -1
         self.buffer: Buffer | None = None
         self.paused = False
         """Whether the transport wants no more for now."""
@@ -99,10 +114,28 @@ class Outbox:
         self._flush_scheduled = False
         self.flush()
 
+    def go_direct(self, buffer: Any) -> None:
+        """From now on `buffer` sends past the transport when both can do that and the loop runs it."""
+        sock = plain_socket(self._transport) if hasattr(buffer, "attach") else None
+        if sock is None or self._closed:
+            return
+        self._socket, self._direct = sock, buffer
+        if not self.paused:
+            buffer.attach(self._transport, sock)
+
+    def _end_direct(self) -> None:
+        """The socket is left alone: it is the transport's, which closes it."""
+        if self._direct is not None:
+            self._direct.detach()
+            self._taken += self._direct.sent
+            self._direct = None
+
     def flush(self) -> None:
         """The buffer is empty and the transport has its octets; while it is paused they wait here."""
         buffer = self.buffer
         if buffer is not None and buffer.size:
+            if self._direct is not None and self._direct.send():
+                return
             self._taken += buffer.size
             if self.paused:
                 if buffer.size >= HIGH_WATER:
@@ -141,9 +174,11 @@ class Outbox:
     def abort(self) -> None:
         """Closes the transport now; what is not written yet is lost."""
         self._closed = True
+        self._end_direct()
         self._transport.abort()
 
     def _flush_all(self) -> None:
+        self._end_direct()
         self.paused = False
         while self._backlog:
             self._transport.write(self._backlog.popleft())
@@ -160,13 +195,13 @@ class Outbox:
     @property
     def sent(self) -> int:
         """Octets that have left the buffer so far."""
-        return self._taken
+        return self._taken if self._direct is None else self._taken + self._direct.sent
 
     def is_moving(self) -> bool:
         """Whether octets wait, or waited when this was asked last, and the system has taken some since."""
         before = self._left
         waiting = self._transport.get_write_buffer_size() + self._backlog_size
-        taken = self._taken - waiting
+        taken = self.sent - waiting
         self._left = taken if waiting else -1
         return taken != before if before >= 0 else waiting > 0
 
@@ -174,6 +209,8 @@ class Outbox:
         """The transport is above its high-water mark; whether that is news."""
         is_news = not self.above and not self._closed
         self.paused = self.above = True
+        if self._direct is not None:
+            self._direct.detach()
         return is_news
 
     def resume(self) -> bool:
@@ -188,6 +225,8 @@ class Outbox:
         if self.paused:
             return False
         self.above = False
+        if self._direct is not None:
+            self._direct.attach(self._transport, self._socket)
         self._wake_drainers(None)
         return True
 
@@ -208,6 +247,7 @@ class Outbox:
     def lost(self, make: Callable[[], Exception]) -> None:
         """The connection is gone: whoever waits in `drain` gets an exception out of `make`."""
         self._closed = True
+        self._end_direct()
         self.buffer = None  # it refers to us
         self.paused = self.above = False
         self._backlog = None

@@ -5,6 +5,7 @@ Memory rules: a pointer into `data` lives only within the `feed` that holds a re
 `Pump`; a pointer into the payload or output buffer is never used after a call into Python code.
 """
 
+import os
 from functools import partial
 
 from autobahn.rawsocket.errors import FrameError
@@ -213,6 +214,21 @@ cdef class Reader:
             self._working = False
         return 0
 
+    cdef octet *_place(self, Py_ssize_t *room) except? NULL:
+        """Where what is missing of the payload belongs, and for how much of it there is room; NULL: nowhere."""
+        if self._working:
+            return NULL
+        self._make_room(PLACED_FROM)
+        room[0] = min(self._missing, ab_capacity(self._buffer) - self._filled)
+        return <octet *>ab_data(self._buffer) + self._filled
+
+    cdef int _take_placed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
+        """Consume octets that have come to where `_place` said, and then those of `data`."""
+        self._filled += placed
+        self._missing -= placed
+        self._take_in(data, size)
+        return 0
+
     cdef int _parse(self, const octet *data, Py_ssize_t end) except -1:
         cdef Py_ssize_t at = 0, begin
         cdef long long length
@@ -275,12 +291,21 @@ cdef class Reader:
         return at + missing
 
     cdef int _keep(self, const octet *data, Py_ssize_t size) except -1:
-        """Gather `size` octets of the payload, for which there will never be much more room than has arrived."""
+        """Gather `size` octets of the payload."""
+        self._make_room(size)
+        if size:
+            memcpy(<octet *>ab_data(self._buffer) + self._filled, data, size)
+        self._filled += size
+        self._missing -= size
+        return 0
+
+    cdef int _make_room(self, Py_ssize_t size) except -1:
+        """Room for `size` more octets of the payload; there will never be much more than has arrived."""
         cdef Py_ssize_t need = self._filled + size
         cdef Py_ssize_t capacity = 0 if self._buffer == NULL else ab_capacity(self._buffer)
         cdef Py_ssize_t want
         if need > capacity:
-            want = min(self._filled + self._missing, 2 * need + 256)
+            want = min(self._filled + self._missing, 4 * need + 256)
             try:
                 if self._buffer == NULL:
                     self._buffer = ab_new_bytes(NULL, want)
@@ -289,10 +314,6 @@ cdef class Reader:
             except BaseException:  # the buffer is gone
                 self._stop()
                 raise
-        if size:
-            memcpy(<octet *>ab_data(self._buffer) + self._filled, data, size)
-        self._filled = need
-        self._missing -= size
         return 0
 
     cdef object _take(self):
@@ -342,63 +363,38 @@ cdef long long _word(const octet *data) noexcept:
     return <long long>(<u64>data[0] << 24 | <u64>data[1] << 16 | <u64>data[2] << 8 | <u64>data[3])
 
 
-cdef class Pump:
-    """Takes what a transport puts into a buffer to an open connection, and hands on what that wrote.
+include "../_pump.pxi"
 
-    `get_buffer` and `buffer_updated` are those of an `asyncio.BufferedProtocol`. `buffer`: a memoryview of octets.
-    `flush` is called when the writer holds octets after a read, `failed(exc)` with what `reader.feed` would have raised.
-    """
 
-    cdef object _view, _flush, _failed
+cdef class Pump(BasePump):
+    """Takes octets to a reader (`BasePump`); `failed(exc)` is called with what `reader.feed` would have raised."""
+
+    cdef object _failed
     cdef Reader _reader
-    cdef Writer _writer
-    cdef public object keep_alive
-    cdef readonly u64 received  # octets so far
 
     def __init__(self, Reader reader not None, Writer writer not None, buffer not None, flush, failed):
+        self._begin(writer, buffer, flush)
         self._reader = reader
-        self._writer = writer
-        self._view = buffer
-        self._flush = flush
         self._failed = failed
 
-    def stop(self):
-        """Nothing is received any more; nothing but the buffer is referred to."""
+    cdef void _stopped(self):
         self._reader = None
-        self._writer = None
-        self._flush = self._failed = self.keep_alive = None
+        self._failed = None
 
-    def get_buffer(self, sizehint):
-        """Where the transport puts what it receives."""
-        return self._view
-
-    def buffer_updated(self, Py_ssize_t nbytes):
-        """The transport has put `nbytes` octets there. All that is written meanwhile leaves in one write."""
+    cdef octet *_place(self, Py_ssize_t *room) except? NULL:
         cdef Reader reader = self._reader
-        cdef Writer writer = self._writer
+        if reader is None or reader._kind < 0 or reader._missing < PLACED_FROM:
+            return NULL
+        return reader._place(room)
+
+    cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
+        cdef Reader reader = self._reader
         cdef object failed = self._failed
-        if reader is None:
-            return
-        self.received += <u64>nbytes
-        writer.corked = True
         try:
-            self._feed(reader, nbytes)
+            if placed:
+                reader._take_placed(placed, data, size)
+            else:
+                reader._take_in(data, size)
         except Exception as error:
             failed(error)
-        finally:
-            writer.corked = False
-        if writer._filled and self._flush is not None:
-            self._flush()
-        if self.keep_alive is not None:
-            self.keep_alive.active = True
-
-    cdef int _feed(self, Reader reader, Py_ssize_t nbytes) except -1:
-        cdef Py_buffer view
-        PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
-        try:
-            if not 0 <= nbytes <= view.len:
-                raise ValueError(f"expected at most {view.len} octets, got {nbytes}")
-            reader._take_in(<const octet *>view.buf, nbytes)
-        finally:
-            PyBuffer_Release(&view)
         return 0

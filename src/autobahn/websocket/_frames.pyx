@@ -153,6 +153,34 @@ cdef class Reader:
             self._working = False
         return 0
 
+    cdef octet *_place(self, Py_ssize_t *room) except? NULL:
+        """Where what is missing of the present frame belongs, and for how much of it there is room; NULL: nowhere."""
+        cdef octet *target
+        if self._compressed or self._stream is not None or self._working:
+            return NULL
+        target = self._room(<Py_ssize_t>min(self._remaining, <u64>PLACED_FROM))
+        room[0] = <Py_ssize_t>min(self._remaining, <u64>(ab_capacity(self._buffer) - self._filled))
+        return target
+
+    cdef int _take_placed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
+        """Consume octets that have come to where `_place` said, and then those of `data`."""
+        cdef octet *target = <octet *>ab_data(self._buffer) + self._filled
+        self._working = True
+        try:
+            if self._keyed:
+                self._unmask(target, target, placed)
+            self._gathered(target, placed)
+            if not self._remaining:
+                self._end_frame()
+            if size:
+                self._parse(data, size)
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            self._working = False
+        return 0
+
     cdef void _stop(self) noexcept:
         self._stopped = True
         self._remaining = 0
@@ -367,15 +395,20 @@ cdef class Reader:
         else:
             target = self._room(size)
             self._unmask(target, data + pos, size)
-            self._remaining -= <u64>size
-            if self._validate_utf8 and not self._is_binary:
-                if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
-                    self._bad_utf8(None, 0)
-            self._filled += size
-            self._total += <u64>size
+            self._gathered(target, size)
         if last and not self._stopped:
             self._end_frame()
         return pos + size
+
+    cdef int _gathered(self, const octet *target, Py_ssize_t size) except -1:
+        """`size` octets of the payload are where they belong, behind those before."""
+        self._remaining -= <u64>size
+        if self._validate_utf8 and not self._is_binary:
+            if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
+                self._bad_utf8(None, 0)
+        self._filled += size
+        self._total += <u64>size
+        return 0
 
     cdef void _unmask(self, octet *target, const octet *source, Py_ssize_t size) noexcept:
         cdef octet key[4]
@@ -400,8 +433,8 @@ cdef class Reader:
                 known = <u64>self._filled + self._remaining
                 if not capacity:
                     want = min(known, <u64>FIRST_BUFFER)
-                elif self._fin and want > known:
-                    want = known
+                elif self._fin:  # nothing comes after it
+                    want = min(known, 4 * capacity)
             if self._max_message and want > self._max_message:
                 want = self._max_message
             if want < need:

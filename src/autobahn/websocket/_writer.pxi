@@ -28,7 +28,7 @@ cdef class Writer(Gatherer):
         cdef bint was_empty
         cdef octet b0 = <octet>((opcode & 0xFF) | (0x80 if fin else 0) | (0x40 if rsv1 else 0))
         if PyBytes_CheckExact(payload):
-            was_empty = self._frame(b0, <const octet *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+            was_empty = self._frame_bytes(b0, payload)
         else:
             payload = _contiguous(payload)
             PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
@@ -49,39 +49,36 @@ cdef class Writer(Gatherer):
             and fragmentSize is None
             and (isBinary is True or isBinary is False)
         ):
-            was_empty = self._frame(
-                0x82 if isBinary is True else 0x81,
-                <const octet *>PyBytes_AS_STRING(payload),
-                PyBytes_GET_SIZE(payload),
-            )
+            was_empty = self._frame_bytes(0x82 if isBinary is True else 0x81, payload)
             if was_empty and not self.corked:
                 self._wake()
             return
         self.long_way(payload, isBinary, fragmentSize, sync, doNotCompress)
+
+    cdef int _frame_bytes(self, octet b0, object payload) except -1:
+        """Append one frame whose payload is bytes; whether the buffer was empty."""
+        cdef octet head[14]
+        cdef bint was_empty
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+        cdef int length
+        if self._masked or not self._takes_outside(size):
+            return self._frame(b0, <const octet *>PyBytes_AS_STRING(payload), size)
+        was_empty = not self._filled
+        length = _write_head(head, b0, size)
+        memcpy(self._room(length), head, length)
+        self._filled += length
+        self._append_outside(payload)
+        return was_empty
 
     cdef int _frame(self, octet b0, const octet *payload, Py_ssize_t size) except -1:
         """Append one frame; whether the buffer was empty."""
         cdef octet head[14]
         cdef octet key[4]
         cdef octet *target
-        cdef int length = 2, at
+        cdef int length = _write_head(head, b0, size)
         cdef bint was_empty = not self._filled
         if self._masked:
             self._next_key(key)
-        head[0] = b0
-        if size < 126:
-            head[1] = <octet>size
-        elif size < 65536:
-            head[1] = 126
-            head[2] = <octet>(size >> 8)
-            head[3] = <octet>(size & 0xFF)
-            length = 4
-        else:
-            head[1] = 127
-            for at in range(8):
-                head[2 + at] = <octet>(<u64>size >> (56 - 8 * at) & 0xFF)
-            length = 10
-        if self._masked:
             head[1] |= 0x80
             memcpy(head + length, key, 4)
             length += 4
@@ -109,3 +106,21 @@ cdef class Writer(Gatherer):
         memcpy(key, PyBytes_AS_STRING(self._keys) + self._key_at, 4)
         self._key_at += 4
         return 0
+
+
+cdef int _write_head(octet *head, octet b0, Py_ssize_t size) noexcept:
+    """Write a frame head without mask (at most 10 octets, RFC 6455 5.2); its length."""
+    cdef int at
+    head[0] = b0
+    if size < 126:
+        head[1] = <octet>size
+        return 2
+    if size < 65536:
+        head[1] = 126
+        head[2] = <octet>(size >> 8)
+        head[3] = <octet>(size & 0xFF)
+        return 4
+    head[1] = 127
+    for at in range(8):
+        head[2 + at] = <octet>(<u64>size >> (56 - 8 * at) & 0xFF)
+    return 10

@@ -1,0 +1,130 @@
+# What the pumps of the compiled frame units share, included by both: octets from a transport, or from its socket.
+
+cdef enum:
+    PLACED_FROM = 32768  # from this size on, what is missing of a payload is received where it belongs
+    BEHIND = 16384  # octets taken beside that
+    AFTER_PLACED = 65536  # octets taken at a time once that has happened: another large payload may follow
+    MOST_READS = 4  # of one socket before others have their turn
+
+
+cdef class BasePump:
+    """Takes octets of the peer to an open connection. All that is written meanwhile leaves in one write.
+
+    `get_buffer` and `buffer_updated` are those of an `asyncio.BufferedProtocol`; `buffer` is a memoryview. `flush` is
+    called when `writer` holds octets after a read.
+    """
+
+    cdef object _view, _flush
+    cdef Gatherer _writer  # None: stopped
+    cdef object _transport  # whose socket is read, or None
+    cdef int _socket
+    cdef bint _was_placed  # the last read had a payload that was missing much
+    cdef public object keep_alive
+    cdef readonly u64 received  # octets so far
+
+    cdef void _begin(self, Gatherer writer, buffer, flush):
+        self._writer = writer
+        self._view = buffer
+        self._flush = flush
+
+    def stop(self):
+        """Nothing is received any more; nothing but the buffer is referred to."""
+        self._writer = None
+        self._transport = self._flush = self.keep_alive = None
+        self._stopped()
+
+    def attach(self, transport, int socket):
+        """Whether `read` works from now on: the socket is that of asyncio's own transport, and only `read` reads it."""
+        if AB_SOCKETS:
+            self._transport = transport
+            self._socket = socket
+        return AB_SOCKETS
+
+    def get_buffer(self, sizehint):
+        """Where the transport puts what it receives."""
+        return self._view
+
+    def buffer_updated(self, Py_ssize_t nbytes):
+        """The transport has put `nbytes` octets there."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
+        try:
+            if not 0 <= nbytes <= view.len:
+                raise ValueError(f"expected at most {view.len} octets, got {nbytes}")
+            self._take(0, <const octet *>view.buf, nbytes)
+        finally:
+            PyBuffer_Release(&view)
+
+    def read(self):
+        """The socket is readable: does what the transport's own function for that does, for plain `recv`."""
+        cdef object transport = self._transport
+        try:
+            self._read()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            transport._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+
+    cdef int _read(self) except -1:
+        cdef Py_buffer view
+        cdef ab_part parts[2]
+        cdef Py_ssize_t room, want, got
+        cdef int turn
+        for turn in range(MOST_READS):
+            if self._transport is None or (turn and not self._transport.is_reading()):
+                return 0
+            room = 0
+            parts[0].iov_base = self._place(&room)
+            if turn and not room:
+                return 0
+            parts[0].iov_len = room
+            PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
+            try:
+                want = view.len
+                if room or self._was_placed:
+                    want = min(want, BEHIND if room else AFTER_PLACED)
+                self._was_placed = room > 0
+                parts[1].iov_base = view.buf
+                parts[1].iov_len = want
+                got = ab_receive(self._socket, parts, 2) if room else ab_receive(self._socket, parts + 1, 1)
+                if got > 0:
+                    self._take(min(got, room), <const octet *>view.buf, max(got - room, 0))
+            finally:
+                PyBuffer_Release(&view)
+            if got < room + want:
+                break
+        if got == 0:
+            self._transport._read_ready__get_buffer()  # meets the end, too
+        elif got < -1:
+            self._transport._fatal_error(OSError(-1 - got, os.strerror(-1 - got)), "Fatal read error on socket transport")
+        return 0
+
+    cdef int _take(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
+        """`placed` octets have come to where `_place` said, then `size` octets to `data`."""
+        cdef Gatherer writer = self._writer
+        if writer is None:
+            return 0
+        self.received += <u64>(placed + size)
+        writer.corked = True
+        try:
+            self._feed(placed, data, size)
+        finally:
+            writer.corked = False
+        if writer._filled and self._flush is not None and not writer._send():
+            self._flush()
+        if self.keep_alive is not None:
+            self.keep_alive.active = True
+        return 0
+
+    # What a unit's own pump does.
+
+    cdef void _stopped(self):
+        """Nothing is to be referred to any more."""
+
+    cdef octet *_place(self, Py_ssize_t *room) except? NULL:
+        """Where the rest of a payload that is missing much belongs, and how much has room there; NULL: nowhere."""
+        return NULL
+
+    cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
+        """Hand octets to the reader (as `_take`) and errors to whom they concern."""
+        return 0

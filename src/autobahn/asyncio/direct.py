@@ -1,0 +1,46 @@
+"""Past the transport: compiled units send to, and receive from, the socket of an event loop's plain transport.
+
+Only where nobody can tell: the transport is one that would do the same system calls with the same octets, just with
+more Python around them. TLS, pipes, transports of programs and unknown loops are left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.selector_events
+from typing import Any
+
+_SelectorTransport: Any = getattr(asyncio.selector_events, "_SelectorSocketTransport", None)
+_PLAIN = {
+    ("asyncio.selector_events", "_SelectorSocketTransport"),
+    ("uvloop.loop", "TCPTransport"),
+    ("uvloop.loop", "UnixTransport"),
+}
+
+
+def plain_socket(transport: asyncio.BaseTransport) -> int | None:
+    """The descriptor of the socket to which `transport` writes what it gets and nothing else; `None`: not known.
+
+    These transports try to send at once when they hold nothing, and hold what the socket does not take. So octets that
+    are sent past one that is open and holds nothing arrive as if it had sent them.
+    """
+    kind = type(transport)
+    if (kind.__module__, kind.__qualname__) not in _PLAIN:
+        return None
+    sock = transport.get_extra_info("socket")
+    return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
+
+
+def read_directly(transport: Any, pump: Any) -> None:
+    """From now on `pump.read` is what asyncio's selector loop calls when the socket is readable, if that can be.
+
+    It does what the transport's own function does for a `BufferedProtocol`. `set_protocol` ends that.
+    """
+    if type(transport) is not _SelectorTransport or not hasattr(transport, "_fatal_error"):
+        return
+    usual = getattr(transport, "_read_ready__get_buffer", None)
+    if usual is None or getattr(transport, "_read_ready_cb", None) != usual:
+        return
+    sock = plain_socket(transport)
+    if sock is not None and pump.attach(transport, sock):
+        transport._read_ready_cb = pump.read
