@@ -84,10 +84,7 @@ class RouterProtocol(WampWebSocketServerProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        if self.visit is not None:
-            self.factory.traffic.sent += self.sent
-            self.factory.traffic.received += self.received
-            self.factory.gate.left(self.visit)
+        _leave(self)
 
 
 class WebSocketDoor(WampWebSocketServerFactory):
@@ -135,10 +132,7 @@ class RouterRawSocketProtocol(WampRawSocketServerProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        if self.visit is not None:
-            self.factory.traffic.sent += self.sent
-            self.factory.traffic.received += self.received
-            self.factory.gate.left(self.visit)
+        _leave(self)
 
 
 class RawSocketDoor(WampRawSocketServerFactory):
@@ -147,6 +141,14 @@ class RawSocketDoor(WampRawSocketServerFactory):
     protocol = RouterRawSocketProtocol
     gate: Gate
     traffic: Traffic
+
+
+def _leave(protocol: RouterProtocol | RouterRawSocketProtocol) -> None:
+    """The connection is gone: its octets are in the books of the listener, and its place is free."""
+    if protocol.visit is not None:
+        protocol.factory.traffic.sent += protocol.sent
+        protocol.factory.traffic.received += protocol.received
+        protocol.factory.gate.left(protocol.visit)
 
 
 class PageProtocol(WebSocketServerProtocol):
