@@ -10,31 +10,22 @@ from typing import Any, Protocol
 
 from autobahn.router.config import HistoryTopic
 from autobahn.router.delivery import Publication
+from autobahn.router.kept import KeptEvent
 from autobahn.router.options import Audience, Options
 from autobahn.router.peer import Peer, timestamp
 from autobahn.wamp.exception import ApplicationError
 
 
-class Entry:
-    """One event of one subscription."""
+class Entry(KeptEvent):
+    """One event of one subscription, and when it came."""
 
-    __slots__ = ("audience", "details", "passthru_feature", "publication", "time", "topic")
+    __slots__ = ("time",)
 
     def __init__(
         self, topic: str, publication: Publication, details: Options, audience: Audience | None, passthru_feature: str
     ) -> None:
+        super().__init__(topic, publication, details, audience, passthru_feature)
         self.time = time.time()
-        self.topic = topic
-        self.publication = publication
-        self.details = details
-        self.audience = audience
-        self.passthru_feature = passthru_feature
-
-    def is_for(self, peer: Peer) -> bool:
-        """Whether ``peer`` may have it: the lists of authids and authroles hold for whoever asks."""
-        if self.passthru_feature and not peer.announced("subscriber", self.passthru_feature):
-            return False
-        return self.audience is None or self.audience.admits(peer)
 
     def event(self, subscription: int) -> dict[str, Any]:
         """The entry as it is handed out."""

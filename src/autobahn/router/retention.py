@@ -5,33 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from autobahn.router.delivery import Publication
-from autobahn.router.options import Audience, Options
+from autobahn.router.kept import KeptEvent
 from autobahn.router.patterns import EXACT, matches
 from autobahn.router.peer import Peer
 
 MAX_PER_TOPIC = 16
 
 
-class Retained:
+class Retained(KeptEvent):
     """One publication that was published with ``retain``."""
 
-    __slots__ = ("audience", "details", "passthru_feature", "publication", "topic")
-
-    def __init__(
-        self, topic: str, publication: Publication, details: Options, audience: Audience | None, passthru_feature: str
-    ) -> None:
-        self.topic = topic
-        self.publication = publication
-        self.details = details
-        self.audience = audience
-        self.passthru_feature = passthru_feature
-
-    def is_for(self, peer: Peer) -> bool:
-        """Whether ``peer`` would have got the event when it was published (had it not published it itself)."""
-        if self.passthru_feature and not peer.announced("subscriber", self.passthru_feature):
-            return False
-        return self.audience is None or self.audience.admits(peer)
+    __slots__ = ()
 
 
 class Shelf(Protocol):
