@@ -22,7 +22,7 @@ from msgspec import Raw
 from autobahn._compiled import expect_compiled
 from autobahn.wamp import _json_values as values
 from autobahn.wamp import ubjson
-from autobahn.wamp.codec_base import DICT_AT, MAX_DEPTH, Codec, RowCodec, TypedCodec, refuse_depth, violation
+from autobahn.wamp.codec_base import DICT_AT, MAX_DEPTH, Codec, RowCodec, TypedCodec, violation
 from autobahn.wamp.exception import ProtocolError, SerializationError
 from autobahn.wamp.message import MESSAGES, RAW, Message
 from autobahn.wamp.options import OPTIONS_OF
@@ -91,16 +91,6 @@ class JsonCodec(TypedCodec):
             raise self._refusal(msg, _nul_text())
         return data
 
-    def loads(self, data: bytes | Raw) -> Any:
-        try:
-            value = self._any.decode(data)
-        except Exception as exc:
-            raise violation(exc) from None
-        octets = bytes(data)
-        if len(octets) > MAX_DEPTH and self._may_be_deep(octets):
-            refuse_depth(value)
-        return values.from_json(value) if octets.find(_ESCAPE) >= 0 else value
-
     def dumps(self, value: Any) -> bytes:
         try:
             data = self._encoder.encode(values.to_json(value))
@@ -144,16 +134,6 @@ class MsgPackCodec(TypedCodec):
         except Exception as exc:
             raise self._refusal(msg, exc) from None
         return data
-
-    def loads(self, data: bytes | Raw) -> Any:
-        try:
-            value = self._any.decode(data)
-        except Exception as exc:
-            raise violation(exc) from None
-        octets = bytes(data)
-        if len(octets) > MAX_DEPTH and self._may_be_deep(octets):
-            refuse_depth(value)
-        return value
 
     def dumps(self, value: Any) -> bytes:
         try:

@@ -164,6 +164,7 @@ class TypedCodec(Codec):
 
     _decoder: ClassVar[Any]
     _raw_decode: ClassVar[Any]
+    _any: ClassVar[Any]
     _list_decode: ClassVar[Any]
     _dict_decode: ClassVar[Any]
     _escape: ClassVar[bytes | None] = None  # what must be looked for, because values are hidden behind it
@@ -211,6 +212,16 @@ class TypedCodec(Codec):
         if options or msg.code <= 2:
             return self._judge(msg, options)
         return msg  # type: ignore[no-any-return]
+
+    def loads(self, data: bytes | Raw) -> Any:
+        try:
+            value = self._any.decode(data)
+        except Exception as exc:
+            raise violation(exc) from None
+        octets = bytes(data)
+        if len(octets) > MAX_DEPTH and self._may_be_deep(octets):
+            refuse_depth(value)
+        return values.from_json(value) if self._escape is not None and octets.find(self._escape) >= 0 else value
 
     @abstractmethod
     def _may_be_deep(self, data: bytes) -> bool:
