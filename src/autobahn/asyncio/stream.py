@@ -302,6 +302,23 @@ class WebSocket:
         )
 
 
+# -- the protocols: what those of both roles are, in place of a common base ------------------------------------------
+
+
+def _on_message(self: Any, payload: bytes, isBinary: bool) -> None:
+    self.stream._received(payload, isBinary)
+
+
+def _on_pong(self: Any, payload: bytes) -> None:
+    if self.stream is not None:
+        self.stream._ponged(payload)
+
+
+def _on_close(self: Any, wasClean: bool, code: int | None, reason: str | None) -> None:
+    if self.stream is not None:
+        self.stream._end()
+
+
 class StreamClientProtocol(WebSocketClientProtocol):
     """A client's connection that feeds a `WebSocket`, in `stream` once it is open."""
 
@@ -315,17 +332,9 @@ class StreamClientProtocol(WebSocketClientProtocol):
         self.stream = WebSocket(self, **self.factory.queue)
         self.stream.response = self._response
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        assert self.stream is not None
-        self.stream._received(payload, isBinary)
-
-    def onPong(self, payload: bytes) -> None:
-        if self.stream is not None:
-            self.stream._ponged(payload)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self.stream is not None:
-            self.stream._end()
+    onMessage = _on_message
+    onPong = _on_pong
+    onClose = _on_close
 
 
 class StreamServerProtocol(WebSocketServerProtocol):
@@ -351,14 +360,6 @@ class StreamServerProtocol(WebSocketServerProtocol):
         self.stream.request = self._request
         self.factory.server_of_streams._opened(self.stream)
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        assert self.stream is not None
-        self.stream._received(payload, isBinary)
-
-    def onPong(self, payload: bytes) -> None:
-        if self.stream is not None:
-            self.stream._ponged(payload)
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self.stream is not None:
-            self.stream._end()
+    onMessage = _on_message
+    onPong = _on_pong
+    onClose = _on_close
