@@ -2,8 +2,7 @@
 
 cdef enum:
     PLACED_FROM = 32768  # from this size on, what is missing of a payload is received where it belongs
-    BEHIND = 16384  # octets taken beside that
-    AFTER_PLACED = 65536  # octets taken at a time once that has happened: another large payload may follow
+    BEHIND = 16384  # octets taken beside that, and after that: another large payload may follow
     MOST_READS = 4  # of one socket before others have their turn
 
 
@@ -80,9 +79,7 @@ cdef class BasePump:
             parts[0].iov_len = room
             PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
             try:
-                want = view.len
-                if room or self._was_placed:
-                    want = min(want, BEHIND if room else AFTER_PLACED)
+                want = min(view.len, BEHIND) if room or self._was_placed else view.len
                 self._was_placed = room > 0
                 parts[1].iov_base = view.buf
                 parts[1].iov_len = want

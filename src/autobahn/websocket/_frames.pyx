@@ -56,6 +56,7 @@ cdef class Reader:
     cdef Py_ssize_t _filled
     cdef u64 _max_frame, _max_message
     cdef u64 _remaining, _total
+    cdef u64 _largest  # octets of the largest message that was gathered whole so far
     cdef ab_utf8 _utf8
     cdef octet _key[4]
     cdef bint _keyed
@@ -431,8 +432,8 @@ cdef class Reader:
             want = capacity * 2
             if not self._compressed:
                 known = <u64>self._filled + self._remaining
-                if not capacity:
-                    want = min(known, <u64>FIRST_BUFFER)
+                if not capacity:  # who has sent that much before need not prove it again
+                    want = min(known, max(<u64>FIRST_BUFFER, self._largest))
                 elif self._fin:  # nothing comes after it
                     want = min(known, 4 * capacity)
             if self._max_message and want > self._max_message:
@@ -553,6 +554,7 @@ cdef class Reader:
             if ab_capacity(self._buffer) != self._filled:
                 _PyBytes_Resize(&self._buffer, self._filled)
             payload = <object>self._buffer
+            self._largest = max(self._largest, <u64>self._filled)
         self._drop_message()
         return self._deliver(payload, self._is_binary)
 
