@@ -141,17 +141,28 @@ def test_after_stop_nothing_is_received():
         world.connection.reader.feed(frame(3, b""))
 
 
-async def test_an_open_connection_has_a_pump_until_it_is_gone(loop_name):
+async def test_a_connection_that_is_used_has_a_pump_until_it_is_gone(loop_name):
     async with World(Echo) as world:
         client = await world.open(Client)
-        pumps = [client._ws_pump, world.server._ws_pump]
-        assert all(pump is not None for pump in pumps)
+        assert client._ws_pump is None and world.server._ws_pump is None
         client.sendMessage(b"x" * 100_000, True)
         assert await client.messages.get() == (b"x" * 100_000, True)
+        pumps = [client._ws_pump, world.server._ws_pump]
+        assert all(pump is not None for pump in pumps)
+        assert all(pump.received > 100_000 for pump in pumps)
         client.sendClose(1000)
         await world.ended()
         for pump in pumps:
             pump.buffer_updated(1)
+
+
+async def test_a_connection_that_is_opened_just_to_be_closed_has_no_pump(loop_name):
+    async with World(Echo) as world:
+        client = await world.open(Client)
+        client.sendClose(1000, "enough")
+        await world.ended()
+        assert world.server._ws_pump is None
+        assert world.server.log[-1] == ("close", True, 1000, "enough")
 
 
 @pytest.mark.parametrize("name", ["data_received", "buffer_updated", "get_buffer"])
@@ -192,11 +203,12 @@ async def test_async_handlers_that_lag_stop_the_pump(loop_name):
 
     async with World(Slow, maxReceiveQueue=4) as world:
         client = await world.open(Client)
-        await until(lambda: world.made and world.server._ws_pump is not None)
+        await until(lambda: world.made and "open" in world.server.log)
         world.server.go_on = asyncio.Event()
         for _ in range(2000):
             client.sendMessage(b"x" * 1000, True)
         await until(lambda: not world.server.transport.is_reading())
         assert world.server.count == 1
         world.server.go_on.set()
+        assert world.server._ws_pump is not None
         await until(lambda: world.server.count == 2000)

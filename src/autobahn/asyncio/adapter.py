@@ -10,7 +10,7 @@ from operator import attrgetter
 from types import BuiltinMethodType
 from typing import Any, ClassVar, cast
 
-from autobahn.asyncio.direct import read_directly
+from autobahn.asyncio.direct import plain_socket, read_directly
 from autobahn.asyncio.effective_options import user_classes
 from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
@@ -29,6 +29,7 @@ from autobahn.websocket.sending import FLUSH_SIZE, Sent
 
 _RECEIVING = frozenset({"get_buffer", "buffer_updated", "data_received"})
 _receiving = attrgetter(*_RECEIVING)
+_CLOSE_FRAME = 0x88  # its first octet (RFC 6455 5.2)
 
 
 def _is_async(callback: Callable[..., Any]) -> bool:
@@ -62,6 +63,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_idle: IdleContexts | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_pump: Any = None
+    _ws_is_in_use = False  # something was received on the open connection
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
     _ws_user_classes: ClassVar[tuple[type, ...]] = ()
@@ -99,8 +101,17 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         """The transport has put `nbytes` octets there."""
         data = self._ws_buffer[:nbytes]
         connection = self._ws_connection
-        # An open connection copies what it keeps; the opening handshake gets octets of its own.
-        self.data_received(data if connection is not None and connection.state is State.OPEN else bytes(data))
+        if connection is None or connection.state is not State.OPEN:
+            self.data_received(bytes(data))  # the opening handshake gets octets of its own
+            return
+        if not self._ws_is_in_use and data[0] != _CLOSE_FRAME:
+            # Not before: a connection that is idle, or opened just to be closed, does not pay for it.
+            self._ws_is_in_use = True
+            self._ws_new_pump()
+            if self._ws_pump is not None:
+                self._ws_pump.buffer_updated(nbytes)
+                return
+        self.data_received(data)  # which copies what it keeps
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Takes octets of the peer. All that is written meanwhile leaves in one write."""
@@ -363,8 +374,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             )
         if _is_async(self.onMessage):
             self._ws_new_intake()
-        self._ws_new_pump()
-        self._ws_outbox.go_direct(connection.writer)
         if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
             self.sendMessage = connection.send_message  # type: ignore[method-assign]
@@ -449,17 +458,24 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         self._ws_intake = Intake(self, self._ws_connection, self._ws_loop, self._ws_failed)
 
     def _ws_new_pump(self) -> None:
-        """What is received goes from the transport to the frame unit without a Python call of ours between."""
-        assert self._ws_connection is not None
-        if self.transport is None or _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
-            return  # somebody stands between
-        self._ws_pump = pump = new_pump(self._ws_connection, self._ws_buffer, self._ws_outbox.flush)
+        """Octets go between socket and frame unit without Python between, as far as nobody stands there."""
+        connection, transport = self._ws_connection, self.transport
+        assert connection is not None
+        if transport is None:
+            return
+        sock = plain_socket(transport)
+        if sock is not None:
+            self._ws_outbox.go_direct(connection.writer, sock)
+        if _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
+            return
+        self._ws_pump = pump = new_pump(connection, self._ws_buffer, self._ws_outbox.flush)
         if pump is not None:
             pump.keep_alive = self._ws_keep_alive
             self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
             self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
-            self.transport.set_protocol(self)  # some transports have noted the methods
-            read_directly(self.transport, pump)
+            transport.set_protocol(self)  # some transports have noted the methods
+            if sock is not None:
+                read_directly(transport, pump, sock)
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:

@@ -28,19 +28,18 @@ def plain_socket(transport: asyncio.BaseTransport) -> int | None:
     if (kind.__module__, kind.__qualname__) not in _PLAIN:
         return None
     sock = transport.get_extra_info("socket")
-    return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
+    number = -1 if sock is None else int(sock.fileno())
+    return None if number < 0 else number
 
 
-def read_directly(transport: Any, pump: Any) -> None:
+def read_directly(transport: Any, pump: Any, sock: int) -> None:
     """From now on `pump.read` is what asyncio's selector loop calls when the socket is readable, if that can be.
 
-    It does what the transport's own function does for a `BufferedProtocol`. `set_protocol` ends that.
+    It does what the transport's own function does for a `BufferedProtocol`. `set_protocol` ends that. `sock`: what
+    `plain_socket` gave.
     """
     if type(transport) is not _SelectorTransport or not hasattr(transport, "_fatal_error"):
         return
     usual = getattr(transport, "_read_ready__get_buffer", None)
-    if usual is None or getattr(transport, "_read_ready_cb", None) != usual:
-        return
-    sock = plain_socket(transport)
-    if sock is not None and pump.attach(transport, sock):
+    if usual is not None and getattr(transport, "_read_ready_cb", None) == usual and pump.attach(transport, sock):
         transport._read_ready_cb = pump.read

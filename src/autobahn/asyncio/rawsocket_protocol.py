@@ -11,7 +11,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, cast
 
-from autobahn.asyncio.direct import read_directly
+from autobahn.asyncio.direct import plain_socket, read_directly
 from autobahn.asyncio.keepalive import KeepAlive
 from autobahn.asyncio.link import WampLink, channel_ids, peer_certificate
 from autobahn.asyncio.routerlink import RouterLink
@@ -412,8 +412,10 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
             self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
             self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
             self.transport.set_protocol(self)  # some transports have noted the methods
-            self._outbox.go_direct(self._writer)
-            read_directly(self.transport, pump)
+            sock = plain_socket(self.transport)
+            if sock is not None:
+                self._outbox.go_direct(self._writer, sock)
+                read_directly(self.transport, pump, sock)
 
     def _handshake_overdue(self) -> None:
         self.protocol_error(f"expected the handshake within {self._options.openHandshakeTimeout:g} seconds")

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
-from autobahn.asyncio.direct import plain_socket
 from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
@@ -114,14 +113,12 @@ class Outbox:
         self._flush_scheduled = False
         self.flush()
 
-    def go_direct(self, buffer: Any) -> None:
-        """From now on `buffer` sends past the transport when both can do that and the loop runs it."""
-        sock = plain_socket(self._transport) if hasattr(buffer, "attach") else None
-        if sock is None or self._closed:
-            return
-        self._socket, self._direct = sock, buffer
-        if not self.paused:
-            buffer.attach(self._transport, sock)
+    def go_direct(self, buffer: Any, sock: int) -> None:
+        """From now on `buffer`, if it can do that, sends past the transport, to its socket (`plain_socket`)."""
+        if hasattr(buffer, "attach") and not self._closed:
+            self._socket, self._direct = sock, buffer
+            if not self.paused:
+                buffer.attach(self._transport, sock)
 
     def _end_direct(self) -> None:
         """The socket is left alone: it is the transport's, which closes it."""
