@@ -13,6 +13,8 @@ from autobahn.asyncio.websocket import (
     WebSocketServerFactory,
     WebSocketServerProtocol,
 )
+from autobahn.websocket._masking import mask
+from frames_world import KEY, head
 from websocket_world import until
 
 SKIP = "only the compiled unit does it"
@@ -95,12 +97,16 @@ class Client(WebSocketClientProtocol):
     def __init__(self):
         super().__init__()
         self.seen = []
+        self.pongs = 0
 
     def onMessage(self, payload, isBinary):
         self.seen.append(payload)
 
     def onPing(self, payload):
         self.seen.append((b"ping", payload))
+
+    def onPong(self, payload):
+        self.pongs += 1
 
 
 class Server(WebSocketServerProtocol):
@@ -140,6 +146,8 @@ class DirectWorld:
         await self.client.is_open
         await until(lambda: self.factory.made)
         self.peer = self.factory.made[0]
+        self.client.sendPing(b"both ends are in use")
+        await until(lambda: self.client.pongs)
         return self
 
     async def __aexit__(self, *exc):
@@ -149,3 +157,48 @@ class DirectWorld:
         await asyncio.gather(self.client.is_closed, self.peer.is_closed)
         self.server.close()
         await self.server.wait_closed()
+
+
+class Connection:
+    """What a WebSocket's pump needs of a connection, around a reader and a writer."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+        self.receive = reader.feed
+        self.violations = []
+
+    def violated(self, error):
+        self.violations.append(("FrameError", error.code, error.reason))
+
+
+def play(pump, transport, other, pieces):
+    """The other end sends `pieces`, each as `(octets, whether to read then)`; all of it is read.
+
+    Reads of one turn end where nothing is there: that is played too, because every read is of what has come.
+    """
+    total = 0
+    for data, then_read in pieces:
+        total += len(data)
+        data = memoryview(data)
+        while data:
+            try:
+                data = data[other.send(data) :]
+            except BlockingIOError:
+                before = pump.received
+                pump.read()
+                assert pump.received > before
+        if then_read:
+            pump.read()
+    while pump.received < total:
+        before = pump.received
+        pump.read()
+        assert pump.received > before
+    pump.read()  # nothing is there
+    assert pump.received == total
+    assert not transport.ends and not transport.failures
+
+
+def large_frame(opcode, payload=b"", *, fin=True, rsv=0, key=KEY):
+    """`frames_world.frame`, quick with large payloads."""
+    start = head((0x80 if fin else 0) | rsv << 4 | opcode, len(payload), key is not None)
+    return start + (payload if key is None else key + mask(payload, key))

@@ -27,9 +27,10 @@ cdef class Pump(BasePump):
 
     cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
         cdef object connection = self._connection, receive
+        cdef Reader reader = self._reader  # a callback may make everybody forget it
         try:
             if placed:
-                self._reader._take_placed(placed, data, size)
+                reader._take_placed(placed, data, size)
                 return 0
             receive = connection.receive
             if receive is not self._receive:
