@@ -154,7 +154,7 @@ def parts(draw):
     """A frame, seldom one that breaks the rules."""
     payload = bytes([draw(st.integers(0, 255))]) * draw(st.sampled_from(SIZES))
     kind = draw(st.sampled_from([MESSAGE] * 6 + [PING, PONG, 3, 0x10]))
-    return head(MESSAGE, len(payload))[1:].join([bytes([kind]), payload])
+    return bytes([kind]) + head(MESSAGE, len(payload))[1:] + payload
 
 
 @settings(max_examples=150, deadline=None)
