@@ -42,6 +42,7 @@ from autobahn.websocket.handshake import (
 )
 from autobahn.websocket.negotiation import negotiate_client, negotiate_server
 from autobahn.websocket.util import parse_url
+from fuzz import direct
 
 try:
     from autobahn.websocket import _frames
@@ -236,6 +237,17 @@ class Trace:
         assert not any(event[0] == "error" for event in self.events)
         return self.events
 
+    def read(self, pieces, twin):
+        """The same octets by way of a socket."""
+
+        def refused(error):
+            self.events.append((error.code, error.reason))
+
+        connection = direct.Connection(self.reader, twin.Writer(lambda: None, masked=False), refused)
+        with direct.Line() as line:
+            line.read(twin.Pump(connection, memoryview(bytearray(4096)), None), pieces)
+        return self.events
+
 
 def before_bad_deflate(trace):
     """What does not depend on the cuts: zlib gives nothing of the piece in which the bad octet is."""
@@ -267,6 +279,9 @@ def frames(data):
     traces = []
     for pieces in ways:
         found = [Trace(twin, inflater=Inflater() if setting & 8 else None, **options).feed(pieces) for twin in TWINS]
+        for twin in TWINS:
+            if hasattr(twin, "Pump") and len(pieces) < 300:
+                found.append(Trace(twin, inflater=Inflater() if setting & 8 else None, **options).read(pieces, twin))
         assert all(trace == found[0] for trace in found), found
         traces.append(found[0])
     settled = [before_bad_deflate(trace) if setting & 8 else trace for trace in traces]
@@ -321,6 +336,7 @@ class RawTrace:
     def failed(self, exc):
         assert isinstance(exc, RawError)
         self.error = exc.reason
+        self.reader.stop()
 
     def result(self):
         self.writer.flush(self.sent.extend)
@@ -333,6 +349,13 @@ class RawTrace:
             except RawError as error:
                 self.failed(error)
                 break
+        return self.result()
+
+    def read(self, pieces, twin):
+        """The same octets by way of a socket."""
+        pump = twin.Pump(self.reader, self.writer, memoryview(bytearray(4096)), self.result, self.failed)
+        with direct.Line() as line:
+            line.read(pump, pieces)
         return self.result()
 
     def pump(self, pieces, twin):
@@ -349,7 +372,7 @@ class RawTrace:
 
 
 def rawsocket(data):
-    """RawSocket frames; the first octet says how. Both twins and the pump, whole and in pieces: the same events."""
+    """RawSocket frames; the first octet says how. Both twins and the pump, whole and in pieces: the same."""
     if not data:
         return
     setting, data = data[0], data[1:]
@@ -361,6 +384,7 @@ def rawsocket(data):
     for twin in RAW_TWINS:
         if hasattr(twin, "Pump"):
             found += [RawTrace(twin, limit, meddle).pump(pieces, twin) for pieces in ways]
+            found += [RawTrace(twin, limit, meddle).read(pieces, twin) for pieces in ways if len(pieces) < 300]
     assert all(trace == found[0] for trace in found), found
     events, _, sent = found[0]
     assert sum(4 + len(payload) for _, payload in events) == len(sent) <= len(data)
@@ -548,6 +572,7 @@ TARGETS = {
     "frames": frames,
     "close": close,
     "rawsocket": rawsocket,
+    "direct": direct.direct,
     "deflate": deflate,
     "server": server,
     "client": client,
@@ -590,6 +615,7 @@ def seeds(name):
             for setting in (0, 1, 2, 3, 6, 14)
             for tail in (b"", b"\0\0\x14\0" + b"x" * 30, b"\x08\0\0\0y", b"\3\0\0\1z", b"\0\0\0\x15" + b"y" * 21)
         ],
+        "direct": direct.SEEDS,
         "deflate": [b"\7" + packed, b"\x0f" + zlib.compress(b"abc" * 50, 9, -15) * 3],
         "server": [REQUEST, *stream, *wire],
         "client": [RESPONSE, b"HTTP/1.1 302 no\r\nContent-Length: 99\r\n\r\n", *stream, *wire],
