@@ -1,13 +1,15 @@
 """Feeds the compiled units from, and lets them write to, buffers that end where the memory ends.
 
-Every payload size from 0 to 300 at every alignment, every beginning of calls in three serializers, and of CBOR: a read
-of one octet too many is a crash of this process. Also run by `run.sh` under AddressSanitizer and valgrind. Prints a
-line and exits with 0 when every result was right.
+Every payload size from 0 to 300 at every alignment, every beginning of calls in three serializers, and of CBOR, and an
+echo through a socket with little room to read into: a read of one octet too many is a crash of this process. Also run
+by `run.sh` under AddressSanitizer and valgrind. Prints a line and exits with 0 when every result was right.
 """
 
 import argparse
+import contextlib
 import ctypes
 import mmap
+import socket
 import sys
 from types import SimpleNamespace
 
@@ -16,12 +18,12 @@ import msgspec
 
 from autobahn.rawsocket.frames import Reader as RawReader
 from autobahn.rawsocket.frames import Writer as RawWriter
-from autobahn.rawsocket.frames import new_pump
+from autobahn.rawsocket.frames import new_pump as new_raw_pump
 from autobahn.router.lane import COMPILED as LANES
 from autobahn.router.lane import ShortWay
 from autobahn.wamp.codec import _cbor
 from autobahn.websocket.errors import FrameError
-from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer
+from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer, new_pump
 
 if LANES:
     from autobahn.router import _lane
@@ -101,6 +103,125 @@ def check_close(guarded, size):
     assert collector.messages == [(1000, reason.decode())]
 
 
+class Line:
+    """A pair of sockets, and the transport that a unit asks about one of them."""
+
+    def __init__(self):
+        self.sock, self.other = socket.socketpair()
+        self.sock.setblocking(False)
+        self.other.setblocking(False)
+        self.given = bytearray()
+
+    def close(self):
+        self.sock.close()
+        self.other.close()
+
+    def is_closing(self):
+        return False
+
+    def is_reading(self):
+        return True
+
+    def get_write_buffer_size(self):
+        return len(self.given)
+
+    def write(self, data):
+        self.given += data
+
+    def _fatal_error(self, error, message):
+        raise AssertionError(message) from error
+
+    def read(self, pump, data):
+        """All of `data` comes, as much at a time as the socket takes."""
+        pump.attach(self, self.sock.fileno())
+        came = pump.received + len(data)
+        while pump.received < came:
+            with contextlib.suppress(BlockingIOError):
+                data = data[self.other.send(data) :]
+            pump.read()
+
+    def sent(self):
+        """What has gone to the other end, and then what was left to the transport."""
+        data = bytearray()
+        try:
+            while True:
+                data += self.other.recv(1 << 20)
+        except BlockingIOError:
+            return bytes(data + self.given)
+
+
+def check_direct_web(guarded, size, room, masked):
+    """An echo through a socket, with `room` octets before the border to read into."""
+    payload = ("é\u20ac𝄞a" * (size // 10 + 1)).encode()[:size].decode(errors="ignore").encode()
+    line, messages, failures = Line(), [], []
+
+    def echo(payload, is_binary):
+        messages.append(payload)
+        writer.frame(BINARY, payload)
+        writer.raw(b"raw")
+
+    writer = Writer(lambda: None, masked=False)
+    writer.attach(line, line.sock.fileno())
+    reader = Reader(echo, *[failures.append] * 5, masked=masked)
+    connection = SimpleNamespace(writer=writer, receive=reader.feed, violated=failures.append)
+    pump = new_pump(connection, guarded.put(bytes(room)), lambda: writer.flush(line.write))
+    parts = [frame(TEXT, payload, masked), frame(BINARY, b"x" * 5, masked), frame(TEXT, payload, masked)]
+    line.read(pump, b"".join(parts))
+    assert (messages, failures) == ([payload, b"xxxxx", payload], []), (size, room, masked)
+    assert line.sent() == b"".join(frame(BINARY, each, False) + b"raw" for each in messages), (size, room, masked)
+
+    def give_up(payload, is_binary):
+        pump.stop()
+        connection.receive = None
+
+    reader.on_message = give_up
+    del reader  # only pump and connection refer to it
+    line.read(pump, frame(BINARY, payload + b"end", masked))
+    assert not failures
+    line.close()
+
+
+def check_direct_bad(guarded, size):
+    """A violation in the midst of a large payload, and a reader that its own callback gives up."""
+    line, failures = Line(), []
+    connection = SimpleNamespace(writer=Writer(lambda: None, masked=False), violated=failures.append)
+    connection.receive = Reader(*[failures.append] * 6, masked=False).feed
+    pump = new_pump(connection, guarded.put(bytes(1000)), lambda: None)
+    line.read(pump, frame(TEXT, b"a" * size + b"\xe2" + b"a" * size, False))
+    assert [error.code for error in failures] == [1007]
+    line.close()
+
+
+def check_direct_raw(guarded, size, room):
+    """The same with RawSocket."""
+    line, messages, failures = Line(), [], []
+
+    def echo(payload):
+        messages.append(payload)
+        writer.message(payload)
+
+    writer = RawWriter(lambda: None)
+    writer.attach(line, line.sock.fileno())
+    reader = RawReader(echo, failures.append, failures.append)
+    pump = new_raw_pump(reader, writer, guarded.put(bytes(room)), lambda: writer.flush(line.write), failures.append)
+    payload = bytes(at % 251 for at in range(1000)) * (size // 1000 + 1)
+    octets = b"".join(len(each).to_bytes(4, "big") + each for each in (payload[:size], b"x" * 5, payload[:size]))
+    line.read(pump, octets)
+    assert (messages, failures) == ([payload[:size], b"xxxxx", payload[:size]], []), (size, room)
+    assert line.sent() == octets
+    line.close()
+
+
+def check_direct(guarded):
+    """Messages of many sizes past the transport, into little room and much."""
+    for size in (0, 1, 125, 126, 1000, 16_384, 32_767, 32_768, 40_000, 65_536, 262_144, 262_150, 900_000):
+        for room in (100, 1000, PAGE):
+            for masked in (True, False):
+                check_direct_web(guarded, size, room, masked)
+            check_direct_raw(guarded, size, room)
+        check_direct_bad(guarded, size)
+
+
 class CallWorld:
     """A lane to itself: what arrives at it as CALL leaves it as INVOCATION."""
 
@@ -122,7 +243,7 @@ def check_calls(guarded, name, encode):
     reader = RawReader(world.lane.receive, None, None)
     for size in range(len(whole) + 1):
         octets = guarded.put(size.to_bytes(4, "big") + whole[:size])
-        new_pump(reader, writer, octets, lambda: None, world.refused.append).buffer_updated(len(octets))
+        new_raw_pump(reader, writer, octets, lambda: None, world.refused.append).buffer_updated(len(octets))
     assert world.refused == [whole[:size] for size in range(len(whole))], name
     assert writer.take()[4:] == encode([68, 1, 5, {}]).replace(*_count(name)) + whole[
         whole.index(b"com.a") + 5 :
@@ -168,6 +289,8 @@ def main():
                 check(guarded, size, shift, masked)
         if size <= 123:
             check_close(guarded, size)
+    if COMPILED:
+        check_direct(guarded)
     if LANES:
         for name, encode in (("json", msgspec.json.encode), ("msgpack", msgspec.msgpack.encode), ("cbor", cbor2.dumps)):
             check_calls(guarded, name, encode)
