@@ -1,7 +1,8 @@
-"""The writing half of the Python twin: frames into one buffer, and that to a transport."""
+"""The writing half of the Python twin: frames into one buffer, and that to a transport, or past it to its socket."""
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from autobahn.websocket._masking import Octets, mask
 
@@ -9,6 +10,10 @@ _SMALL = 1024  # payloads below go into one buffer at once; others wait as they 
 _REUSE = 16384  # octets from which on they leave in a buffer that is used again
 _ROOM = 262144
 _KEY_BATCH = 1024
+_MOST_PARTS = 1000  # in one system call; POSIX systems take 1024
+
+_write_parts: Callable[[int, list[bytes]], int] | None = getattr(os, "writev", None)
+"""Not on Windows, where a socket is no file either."""
 
 # Heads of unfragmented small frames: first octet -> length -> the two octets.
 _HEADS = {b0: tuple(bytes((b0, size)) for size in range(126)) for b0 in (0x81, 0x82)}
@@ -17,12 +22,23 @@ _HEADS = {b0: tuple(bytes((b0, size)) for size in range(126)) for b0 in (0x81, 0
 _spare: list[bytearray] = []
 
 
+class Transport(Protocol):
+    """What `Writer.attach` takes: writes to its socket what it gets, unchanged and in order."""
+
+    def is_closing(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def write(self, data: Octets, /) -> object: ...
+
+
 class Writer:
-    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`."""
+    """Gathers frames in one buffer; `wake()` is called when it stops being empty while not `corked`.
+
+    With a transport (`attach`) they can also go straight to the socket, without being joined before.
+    """
 
     __slots__ = (
-        "_is_kept", "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_wake", "_zero_key", "corked",
-        "limit", "long_way", "plain", "size",
+        "_is_kept", "_key_at", "_keys", "_masked", "_out", "_parts", "_random", "_socket", "_transport", "_wake",
+        "_zero_key", "corked", "limit", "long_way", "plain", "sent", "size",
     )  # fmt: skip
 
     def __init__(
@@ -42,8 +58,12 @@ class Writer:
         self._parts: list[bytes] = []
         self._out = bytearray()
         self._is_kept = False  # the transport kept a view (uvloop always does): then it gets octets of its own
+        self._transport: Transport | None = None
+        self._socket = -1
         self.corked = False
         self.size = 0
+        self.sent = 0
+        """Octets `send` has handed on so far."""
         self.plain = -1
         """Octets a message may have to leave as one plain frame; -1: none may."""
         self.limit = 1 << 62
@@ -149,6 +169,41 @@ class Writer:
         if not _spare and not self._is_kept:
             _spare.append(buffer)
 
+    def attach(self, transport: Transport, socket: int) -> None:
+        """From now on `send` works: the transport writes to `socket` what it gets, unchanged and in order."""
+        if _write_parts is not None:
+            self._transport = transport
+            self._socket = socket
+
+    def detach(self) -> None:
+        """The socket is not touched any more."""
+        self._transport = None
+
+    def send(self) -> bool:
+        """Whether all octets waiting went to the socket, and to the transport what that does not take at once.
+
+        False: nothing has changed, because nothing is attached, or the transport is closing or has octets waiting.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        size = self.size
+        if not size:
+            return True
+        parts = self._take_parts()
+        self.size = 0
+        self.sent += size
+        if len(parts) > _MOST_PARTS:
+            parts = [b"".join(parts)]
+        assert _write_parts is not None
+        try:
+            done = _write_parts(self._socket, parts)
+        except OSError:
+            done = 0  # full, or broken: the transport will see
+        if done != size:
+            _write_rest(transport, parts, done)
+        return True
+
     def _take_parts(self) -> list[bytes]:
         parts = self._parts
         out = self._out
@@ -185,6 +240,18 @@ def _head(b0: int, size: int) -> bytes:
     if size < 65536:
         return bytes((b0, 126)) + size.to_bytes(2, "big")
     return bytes((b0, 127)) + size.to_bytes(8, "big")
+
+
+def _write_rest(transport: Transport, parts: list[bytes], done: int) -> None:
+    """The transport gets what is behind the first `done` octets."""
+    for part in parts:
+        if done >= len(part):
+            done -= len(part)
+            continue
+        if transport.is_closing():
+            return  # an error of the socket, which the transport has noticed by now
+        transport.write(memoryview(part)[done:] if done else part)
+        done = 0
 
 
 def _groups(parts: list[bytes]) -> Iterator[list[bytes]]:
