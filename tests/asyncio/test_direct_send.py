@@ -344,6 +344,7 @@ async def test_the_number_of_a_lost_socket_may_be_anybodys(loop_name, how):
             transport, number = world.peer.transport, world.peer.transport.get_extra_info("socket").fileno()
             (world.peer if how == "abort" else world.client).dropConnection(abort=True)
             await world.peer.is_closed
+            assert box._direct is None
             await until(lambda: not is_open(number))
             os.dup2(mine.fileno(), number)
             try:
