@@ -171,11 +171,12 @@ class Connection:
         self.violations.append(("FrameError", error.code, error.reason))
 
 
-def play(pump, transport, other, pieces):
+def play(pump, transport, other, pieces, read=None):
     """The other end sends `pieces`, each as `(octets, whether to read then)`; all of it is read.
 
-    Reads of one turn end where nothing is there: that is played too, because every read is of what has come.
+    `read`: what the event loop does when the socket is readable, if not `pump.read`.
     """
+    read = read or pump.read
     total = 0
     for data, then_read in pieces:
         total += len(data)
@@ -185,17 +186,28 @@ def play(pump, transport, other, pieces):
                 data = data[other.send(data) :]
             except BlockingIOError:
                 before = pump.received
-                pump.read()
+                read()
                 assert pump.received > before
         if then_read:
-            pump.read()
+            read()
     while pump.received < total:
         before = pump.received
-        pump.read()
+        read()
         assert pump.received > before
-    pump.read()  # nothing is there
+    read()  # nothing is there
     assert pump.received == total
-    assert not transport.ends and not transport.failures
+    assert not transport.ends
+    assert not transport.failures
+
+
+def as_uvloop_reads(pump, transport):
+    """How other event loops bring octets: through the buffers that they are given."""
+
+    def read():
+        with contextlib.suppress(BlockingIOError):
+            pump.buffer_updated(transport.sock.recv_into(pump.get_buffer(65_536)))
+
+    return read
 
 
 def large_frame(opcode, payload=b"", *, fin=True, rsv=0, key=KEY):

@@ -12,33 +12,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autobahn.websocket import _frames_py, frames
+from autobahn.websocket import _frames_py
 from autobahn.websocket.deflate import Inflater
-from direct_world import SKIP, Connection, drained, pair, play
+from direct_world import Connection, as_uvloop_reads, drained, pair, play
 from direct_world import large_frame as frame
-from frames_world import KEY, Recorder, deflated, head, trace
+from frames_world import KEY, MISSING, Recorder, _frames, deflated, head, trace
 
-pytestmark = pytest.mark.skipif(not frames.COMPILED, reason=SKIP)
+try:
+    from autobahn.websocket import _pump_py
+except ImportError:
+    _pump_py = None
+
+compiled = pytest.mark.skipif(_frames is None, reason=MISSING)
+WAYS = {
+    "directly": (_frames, _frames),
+    "through buffers": (_frames, _frames),
+    "through buffers, in Python": (_frames_py, _pump_py),
+}
+every_way = pytest.mark.parametrize("way", [way for way, units in WAYS.items() if None not in units])
+every_world = pytest.mark.parametrize("world", [way for way, units in WAYS.items() if None not in units], indirect=True)
 
 
 class World:
     """A pump on one end of a pair of sockets."""
 
-    def __init__(self, transport, other, memory=524_288, **options):
+    def __init__(self, transport, other, way="directly", memory=524_288, **options):
         self.transport, self.other = transport, other
+        frames, pumps = WAYS[way]
         self.recorder = Recorder(frames, **options)
         self.connection = Connection(
             self.recorder.reader, frames.Writer(lambda: self.recorder.events.append("wake"), masked=False)
         )
         self.flushed = []
-        self.pump = frames.new_pump(
+        self.pump = pumps.Pump(
             self.connection, memoryview(bytearray(memory)), lambda: self.flushed.append(self.connection.writer.take())
         )
-        assert self.pump.attach(transport, transport.sock.fileno())
+        self.read = as_uvloop_reads(self.pump, transport)
+        if way == "directly":
+            assert self.pump.attach(transport, transport.sock.fileno())
+            self.read = self.pump.read
 
     @property
     def events(self):
         return self.recorder.events
+
+    def play(self, pieces):
+        play(self.pump, self.transport, self.other, pieces, self.read)
 
     def put(self, data):
         """The other end sends octets of which there are not too many."""
@@ -46,15 +65,15 @@ class World:
 
 
 @pytest.fixture
-def world():
+def world(request):
     with pair() as (transport, other):
-        yield World(transport, other)
+        yield World(transport, other, getattr(request, "param", "directly"))
 
 
 @contextlib.contextmanager
-def world_of(**options):
+def world_of(way="directly", **options):
     with pair() as (transport, other):
-        yield World(transport, other, **options)
+        yield World(transport, other, way, **options)
 
 
 SIZES = [0, 1, 125, 126, 1000, 16_383, 32_767, 32_768, 32_769, 65_535, 65_536, 100_001, 262_144, 262_145, 400_000]
@@ -101,9 +120,10 @@ def pieces_of(draw, data):
     return [(data[a:b], draw(st.booleans())) for a, b in pairwise(bounds)]
 
 
-@settings(max_examples=250, deadline=None)
+@every_way
+@settings(max_examples=120, deadline=None)
 @given(st.data())
-def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(data):
+def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(way, data):
     octets = b"".join(data.draw(st.lists(parts(), min_size=1, max_size=4)))
     pieces = data.draw(pieces_of(octets))
     options = {
@@ -114,69 +134,69 @@ def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(data):
         "validate_utf8": data.draw(st.sampled_from([True, True, False])),
         "apply_mask": data.draw(st.sampled_from([True, True, False])),
     }
-    with world_of(memory=data.draw(st.sampled_from([1000, 20_000, 524_288])), **options) as world:
-        play(world.pump, world.transport, world.other, pieces)
+    with world_of(way, memory=data.draw(st.sampled_from([1000, 20_000, 524_288])), **options) as world:
+        world.play(pieces)
         found = world.events + world.connection.violations
-    assert found == trace(frames, [octets], **options)
+    assert found == trace(_frames or _frames_py, [octets], **options)
     assert found == trace(_frames_py, [octets], **options)
     for event in found:
         if event[0] == "message":
             assert type(event[1]) is bytes
 
 
+@every_way
 @pytest.mark.parametrize("size", [32_768, 100_000, 262_145, 1_500_000])
 @pytest.mark.parametrize("step", [1448, 16_384, 50_001, 200_000])
-def test_a_large_payload_in_pieces_of_any_size(size, step):
+def test_a_large_payload_in_pieces_of_any_size(way, size, step):
     payload = random.Random(size).randbytes(size)
     octets = frame(2, payload) + frame(1, "ä".encode()) + frame(2, payload[:-7], fin=False) + frame(0, payload)
-    with world_of() as world:
-        play(
-            world.pump,
-            world.transport,
-            world.other,
-            [(octets[at : at + step], True) for at in range(0, len(octets), step)],
-        )
+    with world_of(way) as world:
+        world.play([(octets[at : at + step], True) for at in range(0, len(octets), step)])
         expected = [(payload, True), ("ä".encode(), False), (payload[:-7] + payload, True)]
         assert world.events == [("message", *event) for event in expected]
         assert not world.flushed
 
 
-def test_compressed_messages_are_received_as_ever():
+@every_way
+def test_compressed_messages_are_received_as_ever(way):
     messages = [random.Random(n).randbytes(size) for n, size in enumerate([100, 100_000, 300_000])]
     octets = b"".join(frame(2, payload, rsv=4) for payload in deflated(*messages))
-    with world_of(inflater=Inflater()) as world:
-        play(world.pump, world.transport, world.other, [(octets, False)])
+    with world_of(way, inflater=Inflater()) as world:
+        world.play([(octets, False)])
         assert world.events == [("message", message, True) for message in messages]
 
 
+@every_world
 def test_nothing_there_is_no_event(world):
     for _ in range(3):
-        world.pump.read()
+        world.read()
     world.put(frame(2, b"x" * 50_000)[:100])
-    world.pump.read()
-    world.pump.read()
+    world.read()
+    world.read()
     assert world.pump.received == 100
     assert not world.events
     assert not world.transport.ends
     assert not world.transport.failures
 
 
+@compiled
 @pytest.mark.parametrize("before", [b"", frame(2, b"x" * 50_000)[:40_000]])
 def test_the_end_is_the_transports(world, before):
     world.other.send(before)
     world.other.close()
     if before:
-        world.pump.read()  # brings these octets, and room for more
-    world.pump.read()
+        world.read()  # brings these octets, and room for more
+    world.read()
     assert world.pump.received == len(before)
     assert world.transport.ends == 1
     assert not world.transport.failures
 
 
+@compiled
 def test_a_reset_is_told_to_the_transport(world):
     world.transport.sock.send(b"never read")
     world.other.close()
-    world.pump.read()
+    world.read()
     ((error, message),) = world.transport.failures
     assert type(error) is ConnectionResetError
     assert error.strerror == "Connection reset by peer"
@@ -184,15 +204,17 @@ def test_a_reset_is_told_to_the_transport(world):
     assert not world.transport.ends
 
 
+@compiled
 def test_a_descriptor_that_is_none_is_an_error_of_the_socket():
     with world_of() as world:
         os.close(world.transport.sock.detach())
-        world.pump.read()
+        world.read()
         ((error, _),) = world.transport.failures
         assert isinstance(error, OSError)
         assert error.errno == errno.EBADF
 
 
+@compiled
 @pytest.mark.parametrize("size", [10, 50_000])
 def test_what_a_callback_raises(world, size):
     """`on_message` is guarded; what still comes out ends the connection as the transport would end it."""
@@ -203,20 +225,21 @@ def test_what_a_callback_raises(world, size):
     world.recorder.reader.on_message = fail
     world.put(frame(2, b"x" * size))
     for _ in range(3):
-        world.pump.read()
+        world.read()
     ((kind, error),) = world.events
     assert kind == "error"
     assert type(error) is ZeroDivisionError
     assert not world.transport.failures
     world.connection.receive = fail
     world.put(b"x")
-    world.pump.read()
+    world.read()
     ((error, message),) = world.transport.failures
     assert type(error) is ZeroDivisionError
     assert message == "Fatal error: protocol.buffer_updated() call failed."
     assert not world.connection.writer.corked
 
 
+@compiled
 @pytest.mark.parametrize("size", [10, 50_000])
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_what_ends_the_program_passes_through(world, size, kind):
@@ -227,22 +250,24 @@ def test_what_ends_the_program_passes_through(world, size, kind):
     world.put(frame(2, b"x" * size))
     with pytest.raises(kind):
         for _ in range(3):
-            world.pump.read()
+            world.read()
     assert not world.transport.failures
     assert not world.connection.writer.corked
 
 
+@every_world
 @pytest.mark.parametrize("size", [10, 50_000])
 def test_a_violation_goes_to_the_connection(world, size):
     world.put(frame(1, b"x" * size) + frame(1, b"y" * size + b"\xff") + frame(2, b"never"))
     for _ in range(6):
-        world.pump.read()
+        world.read()
     assert world.events == [("message", b"x" * size, False)]
     ((_, code, _),) = world.connection.violations
     assert code == 1007
     assert not world.transport.failures
 
 
+@every_world
 @pytest.mark.parametrize("size", [10, 50_000])
 def test_what_a_read_writes_goes_to_the_socket_at_once(world, size):
     """Straight to the socket when the writer is attached, else through what the pump was made with; nobody is woken."""
@@ -254,7 +279,7 @@ def test_what_a_read_writes_goes_to_the_socket_at_once(world, size):
         octets = frame(2, b"x" * size) + frame(2, b"y")
         world.put(octets)
         while world.pump.received < len(octets) * (1 + attached):
-            world.pump.read()
+            world.read()
         expected = frame(2, b"x" * size, key=None) + frame(2, b"y", key=None)
         assert b"".join(world.flushed) == (b"" if attached else expected)
         assert drained(world.other) == (expected if attached else b"")
@@ -265,21 +290,23 @@ def test_what_a_read_writes_goes_to_the_socket_at_once(world, size):
     assert world.events == ["wake"]
 
 
+@every_world
 def test_the_keep_alive_hears_of_every_read(world):
     class KeepAlive:
         active = False
 
     world.pump.keep_alive = KeepAlive
-    world.pump.read()
+    world.read()
     assert not KeepAlive.active  # nothing came
     world.put(frame(2, b"x" * 50_000)[:40_000])
     for _ in range(2):
         KeepAlive.active = False
         world.put(b"x")
-        world.pump.read()
+        world.read()
         assert KeepAlive.active
 
 
+@every_world
 @pytest.mark.parametrize("size", [10, 50_000])
 @pytest.mark.parametrize("which", ["pump", "reader", "both"])
 def test_stop_within_the_callback_of_a_payload(world, size, which):
@@ -296,15 +323,16 @@ def test_stop_within_the_callback_of_a_payload(world, size, which):
     octets = frame(2, b"x" * size)
     world.put(octets + frame(2, b"second")[:8])
     for _ in range(4):
-        world.pump.read()
+        world.read()
     assert seen == [b"x" * size]
     world.put(frame(2, b"second")[8:])
-    world.pump.read()
+    world.read()
     assert seen == [b"x" * size]
     assert not world.transport.failures
     assert not world.transport.ends
 
 
+@compiled
 @pytest.mark.parametrize("size", [10, 50_000])
 def test_a_reader_that_nobody_knows_any_more_ends_its_read_first(size):
     """Of the connection, the pump and the program nothing refers to it, while it calls back."""
@@ -324,9 +352,9 @@ def test_a_reader_that_nobody_knows_any_more_ends_its_read_first(size):
             pump.stop()
             assert alive() is not None
 
-        reader = frames.Reader(on_message, on_ping, *[lambda *_: None] * 4, masked=None)
-        connection = Connection(reader, frames.Writer(lambda: None, masked=False))
-        pump = frames.new_pump(connection, memoryview(bytearray(100_000)), lambda: None)
+        reader = _frames.Reader(on_message, on_ping, *[lambda *_: None] * 4, masked=None)
+        connection = Connection(reader, _frames.Writer(lambda: None, masked=False))
+        pump = _frames.Pump(connection, memoryview(bytearray(100_000)), lambda: None)
         pump.attach(transport, transport.sock.fileno())
         del reader, on_ping
         other.send(frame(2, b"x" * size)[:100])
@@ -341,6 +369,7 @@ def test_a_reader_that_nobody_knows_any_more_ends_its_read_first(size):
         assert alive() is None
 
 
+@compiled
 def test_pausing_within_a_callback_ends_the_reads_of_this_turn():
     """A turn reads more than once while a large payload comes; the second message begins it."""
     octets = frame(2, b"a" * 100) + frame(2, b"b" * 150_000)
@@ -353,31 +382,33 @@ def test_pausing_within_a_callback_ends_the_reads_of_this_turn():
 
             world.recorder.reader.on_message = on_message
             world.put(octets[:100_000])
-            world.pump.read()
+            world.read()
             counts.append(world.pump.received)
     assert counts[1] == 1000 < counts[0]
 
 
+@compiled
 def test_a_read_within_a_callback_is_refused(world):
     errors = []
 
     def again(payload, is_binary):
         world.put(b"more")
-        world.pump.read()
+        world.read()
         errors.extend(world.transport.failures)
 
     world.recorder.reader.on_message = again
     world.put(frame(2, b"x"))
-    world.pump.read()
+    world.read()
     assert [type(error) for error, _ in errors] == [RuntimeError]
 
 
+@compiled
 def test_a_read_of_what_was_never_attached_or_was_stopped_does_nothing(world):
-    other = frames.new_pump(world.connection, memoryview(bytearray(10)), None)
+    other = _frames.Pump(world.connection, memoryview(bytearray(10)), None)
     world.put(frame(2, b"x"))
     other.read()
     world.pump.stop()
-    world.pump.read()
+    world.read()
     assert not world.events
     assert not world.transport.failures
     assert drained(world.transport.sock) == frame(2, b"x")
@@ -386,44 +417,46 @@ def test_a_read_of_what_was_never_attached_or_was_stopped_does_nothing(world):
 # -- memory ------------------------------------------------------------------------------------------------------
 
 
+@every_world
 def test_a_head_makes_nobody_allocate_what_it_announces(world):
     start = head(0x82, 16 << 20, True) + KEY
     chunk = bytes(65_536)
     world.put(frame(2, b"warm"))
-    world.pump.read()
+    world.read()
     tracemalloc.start()
     try:
         base = tracemalloc.get_traced_memory()[0]
         world.put(start)
         for _ in range(5):
-            world.pump.read()
+            world.read()
         assert tracemalloc.get_traced_memory()[1] - base < 300_000
         for _ in range(50):  # a trickle
             world.put(b"x")
-            world.pump.read()
+            world.read()
         assert tracemalloc.get_traced_memory()[1] - base < 300_000
         came = 50
         for _ in range(60):
             world.put(chunk)
             came += len(chunk)
             while world.pump.received < came + len(start) + len(frame(2, b"warm")):
-                world.pump.read()
+                world.read()
             assert tracemalloc.get_traced_memory()[0] - base < 5 * came + 300_000
     finally:
         tracemalloc.stop()
     assert len(world.events) == 1
 
 
-def test_a_limit_refuses_before_anything_is_allocated():
-    with world_of(max_message=1 << 20) as world:
+@every_way
+def test_a_limit_refuses_before_anything_is_allocated(way):
+    with world_of(way, max_message=1 << 20) as world:
         world.put(frame(2, b"warm"))
-        world.pump.read()
+        world.read()
         tracemalloc.start()
         try:
             base = tracemalloc.get_traced_memory()[0]
             world.put(head(0x82, 16 << 20, True) + KEY + bytes(100))
-            world.pump.read()
-            world.pump.read()
+            world.read()
+            world.read()
             assert tracemalloc.get_traced_memory()[1] - base < 50_000
         finally:
             tracemalloc.stop()
