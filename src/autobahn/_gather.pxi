@@ -1,7 +1,7 @@
 # What the compiled frame units of WebSocket and RawSocket share, included by both: octets gathered for a transport.
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
@@ -370,4 +370,18 @@ cdef int _write_rest(
         if transport.is_closing():
             return 0  # an error of the socket, which the transport has noticed by now
         transport.write(view)
+    return 0
+
+
+cdef int _resize(PyObject **buffer, Py_ssize_t used, Py_ssize_t size) except -1:
+    """Give bytes of ours, of which `used` octets count, another size. After an error they are gone (NULL)."""
+    cdef PyObject *old = buffer[0]
+    if ab_references(old) == 1:
+        return _PyBytes_Resize(buffer, size)
+    buffer[0] = NULL  # lent to a transport (`Place`)
+    try:
+        buffer[0] = ab_new_bytes(NULL, size)
+        memcpy(ab_data(buffer[0]), ab_data(old), min(used, size))
+    finally:
+        Py_DECREF(old)
     return 0

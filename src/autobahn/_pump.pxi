@@ -6,6 +6,17 @@ cdef enum:
     MOST_READS = 4  # of one socket before others have their turn
 
 
+cdef class Place:
+    """Memory of a payload that is being received, lent to a transport; the payload is kept as long as it is lent."""
+
+    cdef object _payload
+    cdef octet *_data
+    cdef Py_ssize_t _size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self._data, self._size, 0, flags)
+
+
 cdef class BasePump:
     """Takes octets of the peer to an open connection. All that is written meanwhile leaves in one write.
 
@@ -17,6 +28,7 @@ cdef class BasePump:
     cdef Gatherer _writer  # None: stopped
     cdef object _transport  # whose socket is read, or None
     cdef int _socket
+    cdef Place _lent  # to the transport for the read that follows, or None
     cdef bint _was_placed  # the last read had a payload that was missing much
     cdef public object keep_alive
     cdef readonly u64 received  # octets so far
@@ -29,7 +41,7 @@ cdef class BasePump:
     def stop(self):
         """Nothing is received any more; nothing but the buffer is referred to."""
         self._writer = None
-        self._transport = self._flush = self.keep_alive = None
+        self._transport = self._flush = self.keep_alive = self._lent = None
         self._stopped()
 
     def attach(self, transport, int socket):
@@ -41,15 +53,35 @@ cdef class BasePump:
 
     def get_buffer(self, sizehint):
         """Where the transport puts what it receives."""
-        return self._view
+        cdef Py_ssize_t room = 0
+        cdef octet *data = self._place(&room)
+        cdef bint was_placed = self._was_placed
+        cdef Place place
+        self._lent = None
+        self._was_placed = room > 0
+        if not room:
+            return self._view[:BEHIND] if was_placed else self._view
+        self._lent = place = Place()
+        place._payload = self._payload()
+        place._data = data
+        place._size = room
+        return memoryview(place)
 
     def buffer_updated(self, Py_ssize_t nbytes):
         """The transport has put `nbytes` octets there."""
+        cdef Place place = self._lent
         cdef Py_buffer view
+        if place is not None:
+            self._lent = None
+            _check_size(nbytes, place._size)
+            if place._payload is self._payload():
+                self._take(nbytes, NULL, 0)
+            else:  # given up meanwhile
+                self._take(0, place._data, nbytes)
+            return
         PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
         try:
-            if not 0 <= nbytes <= view.len:
-                raise ValueError(f"expected at most {view.len} octets, got {nbytes}")
+            _check_size(nbytes, view.len)
             self._take(0, <const octet *>view.buf, nbytes)
         finally:
             PyBuffer_Release(&view)
@@ -122,6 +154,15 @@ cdef class BasePump:
         """Where the rest of a payload that is missing much belongs, and how much has room there; NULL: nowhere."""
         return NULL
 
+    cdef object _payload(self):
+        """The bytes in which `_place` is, or None."""
+
     cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
         """Hand octets to the reader (as `_take`) and errors to whom they concern."""
         return 0
+
+
+cdef int _check_size(Py_ssize_t size, Py_ssize_t most) except -1:
+    if not 0 <= size <= most:
+        raise ValueError(f"expected at most {most} octets, got {size}")
+    return 0

@@ -310,7 +310,7 @@ cdef class Reader:
                 if self._buffer == NULL:
                     self._buffer = ab_new_bytes(NULL, want)
                 else:
-                    _PyBytes_Resize(&self._buffer, want)
+                    _resize(&self._buffer, self._filled, want)
             except BaseException:  # the buffer is gone
                 self._stop()
                 raise
@@ -322,7 +322,7 @@ cdef class Reader:
         cdef object payload
         if ab_capacity(self._buffer) != self._filled:
             try:
-                _PyBytes_Resize(&self._buffer, self._filled)
+                _resize(&self._buffer, self._filled, self._filled)
             except BaseException:  # the buffer is gone
                 self._stop()
                 raise
@@ -386,6 +386,9 @@ cdef class Pump(BasePump):
         if reader is None or reader._kind < 0 or reader._missing < PLACED_FROM:
             return NULL
         return reader._place(room)
+
+    cdef object _payload(self):
+        return None if self._reader is None or self._reader._buffer == NULL else <object>self._reader._buffer
 
     cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
         cdef Reader reader = self._reader

@@ -445,7 +445,7 @@ cdef class Reader:
             if self._buffer == NULL:
                 self._buffer = ab_new_bytes(NULL, <Py_ssize_t>want)
             else:
-                _PyBytes_Resize(&self._buffer, <Py_ssize_t>want)  # on failure it sets NULL, and we die
+                _resize(&self._buffer, self._filled, <Py_ssize_t>want)  # on failure it sets NULL, and we die
         return <octet *>ab_data(self._buffer) + self._filled
 
     cdef int _append(self, object chunk) except -1:
@@ -552,7 +552,7 @@ cdef class Reader:
             payload = b""
         else:
             if ab_capacity(self._buffer) != self._filled:
-                _PyBytes_Resize(&self._buffer, self._filled)
+                _resize(&self._buffer, self._filled, self._filled)
             payload = <object>self._buffer
             self._largest = max(self._largest, <u64>self._filled)
         self._drop_message()

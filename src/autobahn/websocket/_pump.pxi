@@ -25,6 +25,9 @@ cdef class Pump(BasePump):
             return NULL
         return reader._place(room)
 
+    cdef object _payload(self):
+        return None if self._reader is None or self._reader._buffer == NULL else <object>self._reader._buffer
+
     cdef int _feed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
         cdef object connection = self._connection, receive
         cdef Reader reader = self._reader  # a callback may make everybody forget it
