@@ -171,12 +171,11 @@ class Connection:
         self.violations.append(("FrameError", error.code, error.reason))
 
 
-def play(pump, transport, other, pieces, read=None):
+def play(pump, transport, other, pieces, read):
     """The other end sends `pieces`, each as `(octets, whether to read then)`; all of it is read.
 
-    `read`: what the event loop does when the socket is readable, if not `pump.read`.
+    `read`: what the event loop does when the socket is readable.
     """
-    read = read or pump.read
     total = 0
     for data, then_read in pieces:
         total += len(data)

@@ -52,9 +52,16 @@ class Line:
     def _fatal_error(self, error, message):
         raise AssertionError(message) from error
 
-    def read(self, pump, pieces):
-        """`pieces` come in this order; `pump` reads each, and as often as it has to."""
-        assert pump.attach(self, self.sock.fileno())
+    def read(self, pump, pieces, past=True):
+        """`pieces` come in this order; `pump` reads each, as often as it has to. `past`: no buffer of the transport's."""
+        read = pump.read
+        if not past:
+
+            def read():
+                pump.buffer_updated(self.sock.recv_into(pump.get_buffer(-1)))
+
+        else:
+            assert pump.attach(self, self.sock.fileno())
         came = 0
         for piece in pieces:
             rest = memoryview(piece)
@@ -63,10 +70,10 @@ class Line:
                 try:
                     rest = rest[self.other.send(rest) :]
                 except BlockingIOError:
-                    pump.read()
+                    read()
             while pump.received < came:
                 before = pump.received
-                pump.read()
+                read()
                 assert pump.received > before
 
     def sent(self):
@@ -132,11 +139,11 @@ class Echo:
             self.refused(error)
         return self.events, self.writer.take()
 
-    def read(self, pieces, memory):
+    def read(self, pieces, memory, past):
         with Line() as line:
             self.writer.attach(line, line.sock.fileno())
             connection = Connection(self.reader, self.writer, self.refused)
-            line.read(_frames.Pump(connection, memory, lambda: self.writer.flush(line.write)), pieces)
+            line.read(_frames.Pump(connection, memory, lambda: self.writer.flush(line.write)), pieces, past)
             return self.events, line.sent()
 
 
@@ -189,13 +196,13 @@ class RawEcho:
             self.refused(error)
         return self.events, self.writer.take()
 
-    def read(self, pieces, memory):
+    def read(self, pieces, memory, past):
         with Line() as line:
             self.writer.attach(line, line.sock.fileno())
             pump = raw_compiled.Pump(
                 self.reader, self.writer, memory, lambda: self.writer.flush(line.write), self.refused
             )
-            line.read(pump, pieces)
+            line.read(pump, pieces, past)
             return self.events, line.sent()
 
 
@@ -235,14 +242,14 @@ def direct(data):
     if setting & 1:
         octets, pieces = stream(data, lambda kind, payload, _: raw_frame(kind, payload))
         found = [RawEcho(twin, limit).feed(octets) for twin in (raw_python, raw_compiled)]
-        found.append(RawEcho(raw_compiled, limit).read(pieces, memory))
+        found += [RawEcho(raw_compiled, limit).read(pieces, memory, past) for past in (True, False)]
     else:
         octets, pieces = stream(data, web_frame)
         options = {"max_message": limit, "validate_utf8": not setting & 16, "apply_mask": not setting & 32}
         found = [Echo(twin, options).feed(octets) for twin in (_frames_py, _frames)]
-        found.append(Echo(_frames, options).read(pieces, memory))
-    assert found[1] == found[0]
-    assert found[2] == found[0]
+        found += [Echo(_frames, options).read(pieces, memory, past) for past in (True, False)]
+    for each in found[1:]:
+        assert each == found[0]
 
 
 def raw_frame(kind, payload):

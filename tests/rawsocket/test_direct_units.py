@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autobahn.rawsocket import _frames_py, frames
 from autobahn.rawsocket.errors import FrameError
 from autobahn.rawsocket.frames import MESSAGE, PING, PONG, head
-from direct_world import SKIP, drained, fill, pair, play
+from direct_world import SKIP, as_uvloop_reads, drained, fill, pair, play
 
 pytestmark = pytest.mark.skipif(not frames.COMPILED, reason=SKIP)
 
@@ -62,6 +62,11 @@ class World(Trace):
 
     def flush(self):
         self.flushed.append(self.writer.take())
+
+    def play(self, pieces, past):
+        """`past`: by no buffer of the transport's."""
+        read = self.pump.read if past else as_uvloop_reads(self.pump, self.transport)
+        play(self.pump, self.transport, self.other, pieces, read)
 
     def put(self, data):
         """The other end sends octets of which there are not too many."""
@@ -157,15 +162,16 @@ def parts(draw):
     return bytes([kind]) + head(MESSAGE, len(payload))[1:] + payload
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("past", [True, False])
+@settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(data):
+def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(past, data):
     octets = b"".join(data.draw(st.lists(parts(), min_size=1, max_size=5)))
     limit = data.draw(st.sampled_from([1 << 24, 1 << 24, 310_000]))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=8)))
     pieces = [(octets[a:b], data.draw(st.booleans())) for a, b in pairwise([0, *cuts, len(octets)])]
     with world_of(memory=data.draw(st.sampled_from([1000, 20_000, 524_288])), limit=limit) as world:
-        play(world.pump, world.transport, world.other, pieces)
+        world.play(pieces, past)
         found = world.result()
     assert found == Trace(frames, limit).feed(octets)
     assert found == Trace(_frames_py, limit).feed(octets)
@@ -173,17 +179,13 @@ def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(data):
 
 
 @pytest.mark.parametrize("size", [32_768, 100_000, 1_500_000, (1 << 24) - 1, 1 << 24])
-def test_a_large_payload_in_pieces(size):
+@pytest.mark.parametrize("past", [True, False])
+def test_a_large_payload_in_pieces(size, past):
     payload = random.Random(size).randbytes(1000) * (size // 1000 + 1)
     payload = payload[:size]
     octets = frame(payload) + frame(b"?", PING) + frame(payload[:50_000])
     with world_of() as world:
-        play(
-            world.pump,
-            world.transport,
-            world.other,
-            [(octets[at : at + 50_001], True) for at in range(0, len(octets), 50_001)],
-        )
+        world.play([(octets[at : at + 50_001], True) for at in range(0, len(octets), 50_001)], past)
         assert world.events == [(MESSAGE, payload), (PING, b"?"), (MESSAGE, payload[:50_000])]
         assert not world.failures
 

@@ -131,14 +131,18 @@ class Line:
     def _fatal_error(self, error, message):
         raise AssertionError(message) from error
 
-    def read(self, pump, data):
-        """All of `data` comes, as much at a time as the socket takes."""
-        pump.attach(self, self.sock.fileno())
+    def read(self, pump, data, past):
+        """All of `data` comes, as much at a time as the socket takes. `past`: by no buffer of the transport's."""
+        if past:
+            pump.attach(self, self.sock.fileno())
         came = pump.received + len(data)
         while pump.received < came:
             with contextlib.suppress(BlockingIOError):
                 data = data[self.other.send(data) :]
-            pump.read()
+            if past:
+                pump.read()
+            else:
+                pump.buffer_updated(self.sock.recv_into(pump.get_buffer(-1)))
 
     def sent(self):
         """What has gone to the other end, and then what was left to the transport."""
@@ -150,7 +154,7 @@ class Line:
             return bytes(data + self.given)
 
 
-def check_direct_web(guarded, size, room, masked):
+def check_direct_web(guarded, size, room, masked, past):
     """An echo through a socket, with `room` octets before the border to read into."""
     payload = ("é\u20ac𝄞a" * (size // 10 + 1)).encode()[:size].decode(errors="ignore").encode()
     line, messages, failures = Line(), [], []
@@ -166,7 +170,7 @@ def check_direct_web(guarded, size, room, masked):
     connection = SimpleNamespace(writer=writer, receive=reader.feed, violated=failures.append)
     pump = new_pump(connection, guarded.put(bytes(room)), lambda: writer.flush(line.write))
     parts = [frame(TEXT, payload, masked), frame(BINARY, b"x" * 5, masked), frame(TEXT, payload, masked)]
-    line.read(pump, b"".join(parts))
+    line.read(pump, b"".join(parts), past)
     assert (messages, failures) == ([payload, b"xxxxx", payload], []), (size, room, masked)
     assert line.sent() == b"".join(frame(BINARY, each, False) + b"raw" for each in messages), (size, room, masked)
 
@@ -176,23 +180,23 @@ def check_direct_web(guarded, size, room, masked):
 
     reader.on_message = give_up
     del reader  # only pump and connection refer to it
-    line.read(pump, frame(BINARY, payload + b"end", masked))
+    line.read(pump, frame(BINARY, payload + b"end", masked), past)
     assert not failures
     line.close()
 
 
-def check_direct_bad(guarded, size):
+def check_direct_bad(guarded, size, past):
     """A violation in the midst of a large payload, and a reader that its own callback gives up."""
     line, failures = Line(), []
     connection = SimpleNamespace(writer=Writer(lambda: None, masked=False), violated=failures.append)
     connection.receive = Reader(*[failures.append] * 6, masked=False).feed
     pump = new_pump(connection, guarded.put(bytes(1000)), lambda: None)
-    line.read(pump, frame(TEXT, b"a" * size + b"\xe2" + b"a" * size, False))
+    line.read(pump, frame(TEXT, b"a" * size + b"\xe2" + b"a" * size, False), past)
     assert [error.code for error in failures] == [1007]
     line.close()
 
 
-def check_direct_raw(guarded, size, room):
+def check_direct_raw(guarded, size, room, past):
     """The same with RawSocket."""
     line, messages, failures = Line(), [], []
 
@@ -206,20 +210,20 @@ def check_direct_raw(guarded, size, room):
     pump = new_raw_pump(reader, writer, guarded.put(bytes(room)), lambda: writer.flush(line.write), failures.append)
     payload = bytes(at % 251 for at in range(1000)) * (size // 1000 + 1)
     octets = b"".join(len(each).to_bytes(4, "big") + each for each in (payload[:size], b"x" * 5, payload[:size]))
-    line.read(pump, octets)
+    line.read(pump, octets, past)
     assert (messages, failures) == ([payload[:size], b"xxxxx", payload[:size]], []), (size, room)
     assert line.sent() == octets
     line.close()
 
 
-def check_direct(guarded):
-    """Messages of many sizes past the transport, into little room and much."""
+def check_direct(guarded, past):
+    """Messages of many sizes past the transport, or its own buffers, into little room and much."""
     for size in (0, 1, 125, 126, 1000, 16_384, 32_767, 32_768, 40_000, 65_536, 262_144, 262_150, 900_000):
         for room in (100, 1000, PAGE):
             for masked in (True, False):
-                check_direct_web(guarded, size, room, masked)
-            check_direct_raw(guarded, size, room)
-        check_direct_bad(guarded, size)
+                check_direct_web(guarded, size, room, masked, past)
+            check_direct_raw(guarded, size, room, past)
+        check_direct_bad(guarded, size, past)
 
 
 class CallWorld:
@@ -290,7 +294,8 @@ def main():
         if size <= 123:
             check_close(guarded, size)
     if COMPILED:
-        check_direct(guarded)
+        check_direct(guarded, True)
+        check_direct(guarded, False)
     if LANES:
         for name, encode in (("json", msgspec.json.encode), ("msgpack", msgspec.msgpack.encode), ("cbor", cbor2.dumps)):
             check_calls(guarded, name, encode)
