@@ -1,10 +1,11 @@
 """Python twin of the compiled frame unit: same events and errors for the same bytes under any split."""
 
-from codecs import utf_8_decode
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from autobahn.websocket._masking import LANES, Octets, mask_lanes, mask_number, speedups
+from autobahn.websocket._place_py import MOST, Place
+from autobahn.websocket._rules_py import continue_utf8, fail, judge_control, judge_length, parse_close
 from autobahn.websocket._writer_py import Writer
 from autobahn.websocket.errors import FrameError
 
@@ -39,9 +40,9 @@ class Reader:
 
     __slots__ = (
         "_apply_mask", "_compressed", "_fin", "_gathered", "_in_message", "_inflater", "_is_binary",
-        "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_ping",
-        "_on_pong", "_on_result", "_parts", "_quick_max", "_remaining", "_stopped", "_stream", "_tail",
-        "_total", "_utf8_tail", "_validate_utf8", "_working", "_xor", "on_message",
+        "_is_long", "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_ping",
+        "_on_pong", "_on_result", "_parts", "_place", "_proven", "_quick_max", "_remaining", "_stopped", "_stream",
+        "_tail", "_total", "_utf8_tail", "_validate_utf8", "_working", "_xor", "on_message",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
@@ -84,6 +85,9 @@ class Reader:
         self._fin = False
         self._remaining = 0
         self._key = b""
+        self._is_long = False  # its pieces are gathered in a place
+        self._place: Place | None = None
+        self._proven = 0  # octets of the largest place so far
         # The message it belongs to.
         self._in_message = False
         self._is_binary = False
@@ -115,6 +119,28 @@ class Reader:
         self._tail = self._utf8_tail = b""
         self._parts = []
         self._gathered = bytearray()
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+
+    def room(self) -> memoryview | None:
+        """Where more of the present frame may be received, of which `arrived` is told then; None: nowhere."""
+        return None if self._place is None or self._working else self._place.room(self._remaining)
+
+    def arrived(self, size: int) -> None:
+        """The next `size` octets are where `room` said last."""
+        place = self._place
+        if place is None:
+            return  # stopped meanwhile
+        self._working = True
+        try:
+            place.come(size)
+            self._placed(place, size)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            self._working = False
 
     def feed(self, data: Octets) -> None:
         """Consume `data`, calling back for everything it completes."""
@@ -236,7 +262,7 @@ class Reader:
             if end - pos < octets:
                 return -1
             size = int.from_bytes(data[pos : pos + octets], "big")
-            self._judge_length(size, octets)
+            judge_length(size, octets)
             pos += octets
         if not b0 & 0x08:
             self._judge_limits(size, b0)
@@ -263,41 +289,23 @@ class Reader:
         opcode = b0 & 0x0F
         rsv = b0 >> 4 & 7
         if 3 <= opcode <= 7 or opcode > 10:
-            _fail(f"expected a defined opcode, got reserved opcode {opcode}")
+            fail(f"expected a defined opcode, got reserved opcode {opcode}")
         if rsv & 3:
-            _fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
+            fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
         if opcode >= 8:
-            self._judge_control(b0, b1)
+            judge_control(b0, b1)
         elif rsv and not opcode:  # RFC 7692 6.1: only the first frame of a message carries RSV1
-            _fail("expected RSV1 unset on a continuation frame, got it set")
+            fail("expected RSV1 unset on a continuation frame, got it set")
         elif rsv and self._inflater is None:
-            _fail("expected RSV1 unset without negotiated compression, got it set")
+            fail("expected RSV1 unset without negotiated compression, got it set")
         elif not opcode and not self._in_message:
-            _fail("expected a text or binary frame, got a continuation frame without a message to continue")
+            fail("expected a text or binary frame, got a continuation frame without a message to continue")
         elif opcode and self._in_message:
-            _fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
+            fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
         if b1 & 0x80 not in self._mask_bits:
             if b1 & 0x80:
-                _fail("expected an unmasked frame, got a masked one")
-            _fail("expected a masked frame, got an unmasked one")
-
-    def _judge_control(self, b0: int, b1: int) -> None:
-        """Raise unless a control frame is whole and short (RFC 6455 5.5)."""
-        if b0 & 0x70:
-            _fail("expected RSV1 unset on a control frame, got it set")
-        if not b0 & 0x80:
-            _fail("expected a whole control frame, got a fragment")
-        if b1 & 0x7F > 125:
-            _fail("expected at most 125 octets in a control frame, got more")
-        if b0 & 0x0F == 8 and b1 & 0x7F == 1:
-            _fail("expected no payload or at least 2 octets in a close frame, got 1")
-
-    def _judge_length(self, size: int, octets: int) -> None:
-        """Raise unless an extended length is in its shortest form (RFC 6455 5.2)."""
-        if size >> 63:
-            _fail("expected a length of at most 63 bits, got the top bit set")
-        if size < (126 if octets == 2 else 65536):
-            _fail(f"expected the shortest length encoding, got {size} in {octets * 8} bits")
+                fail("expected an unmasked frame, got a masked one")
+            fail("expected a masked frame, got an unmasked one")
 
     def _judge_limits(self, size: int, b0: int) -> None:
         """Raise if a data frame of `size` octets breaks a limit, before any of it is buffered."""
@@ -325,6 +333,7 @@ class Reader:
         if self._stopped:
             return
         self._remaining = size
+        self._is_long = size >= _LONG and stream is None and not self._compressed
         if not size:
             self._end_frame()
 
@@ -334,9 +343,9 @@ class Reader:
         """Take what has arrived of the present frame; where parsing goes on."""
         size = min(self._remaining, end - pos)
         key = self._key
-        if size > _SLICE and key and self._xor is None:
-            size = _SLICE  # lanes of more than the processor's cache, and of pages that are new each time, are slow
         part = memoryview(data)[pos : pos + size]  # a view: what follows copies anyway
+        if self._is_long and (size < self._remaining or self._place is not None or (key and self._xor is None)):
+            return pos + self._gather(part)
         if key:
             chunk = self._unmask(part, key)
             turn = size & 3
@@ -353,6 +362,35 @@ class Reader:
         if last and not self._stopped:
             self._end_frame()
         return pos + size
+
+    def _gather(self, part: memoryview) -> int:
+        """Keep octets of a long frame until all of it is here; how many were taken."""
+        place = self._place
+        if place is None:
+            place = self._place = Place(self._key, self._xor, self._proven)
+        part = part[: MOST - place.size]
+        place.add(part, self._remaining)
+        self._placed(place, len(part))
+        return len(part)
+
+    def _placed(self, place: Place, size: int) -> None:
+        """`size` more octets of the present frame are in its place."""
+        self._remaining -= size
+        start = place.size - size
+        is_checked = self._validate_utf8 and not self._is_binary
+        if self._remaining and place.size < MOST:
+            if is_checked:
+                self._check_utf8(place.since(start))
+            return
+        chunk = place.since(0)
+        self._proven = max(self._proven, place.size)
+        self._place = None
+        place.leave()
+        if is_checked:
+            self._check_utf8(chunk[start:])
+        self._add(chunk)
+        if not self._remaining:
+            self._end_frame()
 
     def _inflate(self, chunk: bytes) -> None:
         """Inflate `chunk` in steps, so that nobody makes us allocate far beyond the limit."""
@@ -385,6 +423,9 @@ class Reader:
         """Add `chunk` (not empty) to the message, or hand it to the stream."""
         if self._validate_utf8 and not self._is_binary:
             self._check_utf8(chunk)
+        self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
         self._total += len(chunk)
         if self._stream is not None:
             self._call(self._stream.frame_data, chunk)
@@ -435,17 +476,9 @@ class Reader:
         tail = self._utf8_tail
         if not tail and chunk.isascii():
             return
-        joined = tail + chunk
-        try:
-            _, used = utf_8_decode(joined, "strict", False)
-            rest = joined[used:]
-            if len(rest) != 2 or rest[0] != 0xED or rest[1] < 0xA0:
-                self._utf8_tail = rest
-                return
-            bad = used + 1  # half a surrogate, which the codec takes for unfinished
-        except UnicodeDecodeError as exc:
-            bad = exc.start if exc.reason == "invalid start byte" else exc.end
-        valid = bad - len(tail)
+        self._utf8_tail, valid = continue_utf8(tail, chunk)
+        if valid < 0:
+            return
         if valid and self._stream is not None:
             self._call(self._stream.frame_data, chunk[:valid])
             if self._stopped:
@@ -478,23 +511,6 @@ class Reader:
         elif opcode == 10:
             self._call(self._on_pong, payload)
         else:
-            code, reason = _parse_close(payload)
+            code, reason = parse_close(payload)
             self.stop()
             self._call(self._on_close, code, reason)
-
-
-def _fail(reason: str) -> NoReturn:
-    raise FrameError(1002, reason)
-
-
-def _parse_close(payload: bytes) -> tuple[int | None, str]:
-    """Code and reason of a close frame (RFC 6455 5.5.1, 7.4)."""
-    if not payload:
-        return None, ""
-    code = int.from_bytes(payload[:2], "big")
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        _fail(f"expected a close code that may be sent, got {code}")
-    try:
-        return code, payload[2:].decode()
-    except UnicodeDecodeError:
-        raise FrameError(1007, "expected UTF-8 in the close reason, got invalid octets") from None

@@ -10,6 +10,8 @@ Xor = Callable[[Octets, bytes], bytes]
 
 LANES = 1024
 """Octets from which on lanes are faster than numbers of many digits."""
+PIECE = 65536
+"""Octets masked at a time."""
 
 
 def mask(data: Octets, key: bytes) -> bytes:
@@ -34,6 +36,15 @@ def mask_lanes(data: Octets, key: bytes) -> bytes:
         if octet := key[lane]:
             out[lane::4] = out[lane::4].translate(_xor_table(octet))
     return bytes(out)
+
+
+def mask_in_place(buffer: bytearray, start: int, end: int, key: bytes) -> None:
+    """XOR the octets from `start` to `end`, of a payload that begins at 0: in pieces that the cache holds."""
+    for begin in range(start, end, PIECE):
+        stop = min(begin + PIECE, end)
+        for at in range(begin, begin + 4):
+            if octet := key[at & 3]:
+                buffer[at:stop:4] = buffer[at:stop:4].translate(_xor_table(octet))
 
 
 @cache

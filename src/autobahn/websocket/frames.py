@@ -1,7 +1,7 @@
 """The frame unit: `Reader` (bytes to messages) and `Writer` (messages to bytes), RFC 6455 section 5.
 
-Compiled when the extension is there; the Python twin otherwise or with `AUTOBAHN_PURE=1`. Only the compiled unit has
-`new_pump(connection, buffer, flush)`: a `Pump` feeds a connection without a Python call between; else it gives `None`.
+Compiled when the extension is there; the Python twin otherwise or with `AUTOBAHN_PURE=1`.
+`new_pump(connection, buffer, flush)` gives a `Pump`, which feeds a connection what a transport has read.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ try:
     COMPILED = True
 except ImportError:
     from autobahn.websocket._frames_py import Reader, Writer
+    from autobahn.websocket._pump_py import Pump as _Pump
 
     COMPILED = False
 
@@ -44,6 +45,6 @@ except ImportError:
         """Memory that was freed goes back to the system, if the unit is compiled."""
 
 
-def new_pump(connection: Any, buffer: memoryview, flush: Callable[[], object]) -> Pump | None:
-    """What takes octets from `buffer` to the open `connection`, if the unit is compiled."""
-    return _Pump(connection, buffer, flush) if COMPILED else None
+def new_pump(connection: Any, buffer: memoryview, flush: Callable[[], object]) -> Pump:
+    """What takes octets from `buffer`, or from where a long payload belongs, to the open `connection`."""
+    return _Pump(connection, buffer, flush)
