@@ -88,7 +88,7 @@ def _add(
 
 
 def _add_payload(parser: Any) -> None:
-    parser.add_argument("args", nargs="*", metavar="ARGS")
+    parser.add_argument("args", nargs="*", default=[], metavar="ARGS")
     parser.add_argument("--kw", action="append", default=[], metavar="KEY=VALUE", help="a keyword argument; repeatable")
 
 
