@@ -171,12 +171,12 @@ class Connection:
         self.violations.append(("FrameError", error.code, error.reason))
 
 
-def play(pump, transport, other, pieces, read):
+def play(pump, transport, other, pieces, read, before=0):
     """The other end sends `pieces`, each as `(octets, whether to read then)`; all of it is read.
 
-    `read`: what the event loop does when the socket is readable.
+    `read`: what the event loop does when the socket is readable. `before`: how many octets came before.
     """
-    total = 0
+    total = before
     for data, then_read in pieces:
         total += len(data)
         data = memoryview(data)

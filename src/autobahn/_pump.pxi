@@ -70,14 +70,22 @@ cdef class BasePump:
     def buffer_updated(self, Py_ssize_t nbytes):
         """The transport has put `nbytes` octets there."""
         cdef Place place = self._lent
+        cdef object whole = self._view
         cdef Py_buffer view
+        cdef Py_ssize_t room
+        if self._writer is None:
+            return
         if place is not None:
             self._lent = None
             _check_size(nbytes, place._size)
-            if place._payload is self._payload():
+            if self._place(&room) == place._data:
                 self._take(nbytes, NULL, 0)
-            else:  # given up meanwhile
+                return
+            self._view = memoryview(place)  # given up meanwhile: these are octets as any other
+            try:
                 self._take(0, place._data, nbytes)
+            finally:
+                self._view = whole
             return
         PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
         try:

@@ -53,7 +53,7 @@ class Line:
         raise AssertionError(message) from error
 
     def read(self, pump, pieces, past=True):
-        """`pieces` come in this order; `pump` reads each, as often as it has to. `past`: no buffer of the transport's."""
+        """`pieces` come in this order; `pump` reads each, as often as it has to, `past` the buffers or through them."""
         read = pump.read
         if not past:
 

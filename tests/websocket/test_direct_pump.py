@@ -1,6 +1,5 @@
 """Past the transport, with a pair of sockets: `attach` and `read` of `Pump`."""
 
-import contextlib
 import errno
 import os
 import random
@@ -14,66 +13,16 @@ from hypothesis import strategies as st
 
 from autobahn.websocket import _frames_py
 from autobahn.websocket.deflate import Inflater
-from direct_world import Connection, as_uvloop_reads, drained, pair, play
+from direct_world import Connection, drained, pair
 from direct_world import large_frame as frame
-from frames_world import KEY, MISSING, Recorder, _frames, deflated, head, trace
-
-try:
-    from autobahn.websocket import _pump_py
-except ImportError:
-    _pump_py = None
-
-compiled = pytest.mark.skipif(_frames is None, reason=MISSING)
-WAYS = {
-    "directly": (_frames, _frames),
-    "through buffers": (_frames, _frames),
-    "through buffers, in Python": (_frames_py, _pump_py),
-}
-every_way = pytest.mark.parametrize("way", [way for way, units in WAYS.items() if None not in units])
-every_world = pytest.mark.parametrize("world", [way for way, units in WAYS.items() if None not in units], indirect=True)
-
-
-class World:
-    """A pump on one end of a pair of sockets."""
-
-    def __init__(self, transport, other, way="directly", memory=524_288, **options):
-        self.transport, self.other = transport, other
-        frames, pumps = WAYS[way]
-        self.recorder = Recorder(frames, **options)
-        self.connection = Connection(
-            self.recorder.reader, frames.Writer(lambda: self.recorder.events.append("wake"), masked=False)
-        )
-        self.flushed = []
-        self.pump = pumps.Pump(
-            self.connection, memoryview(bytearray(memory)), lambda: self.flushed.append(self.connection.writer.take())
-        )
-        self.read = as_uvloop_reads(self.pump, transport)
-        if way == "directly":
-            assert self.pump.attach(transport, transport.sock.fileno())
-            self.read = self.pump.read
-
-    @property
-    def events(self):
-        return self.recorder.events
-
-    def play(self, pieces):
-        play(self.pump, self.transport, self.other, pieces, self.read)
-
-    def put(self, data):
-        """The other end sends octets of which there are not too many."""
-        assert self.other.send(data) == len(data)
+from frames_world import KEY, _frames, deflated, head, trace
+from pump_world import World, compiled, every_way, every_world, world_of
 
 
 @pytest.fixture
 def world(request):
     with pair() as (transport, other):
         yield World(transport, other, getattr(request, "param", "directly"))
-
-
-@contextlib.contextmanager
-def world_of(way="directly", **options):
-    with pair() as (transport, other):
-        yield World(transport, other, way, **options)
 
 
 SIZES = [0, 1, 125, 126, 1000, 16_383, 32_767, 32_768, 32_769, 65_535, 65_536, 100_001, 262_144, 262_145, 400_000]
@@ -461,3 +410,59 @@ def test_a_limit_refuses_before_anything_is_allocated(way):
         finally:
             tracemalloc.stop()
         assert [code for _, code, _ in world.connection.violations] == [1009]
+
+
+# -- places that are lent ----------------------------------------------------------------------------------------
+
+
+@compiled
+@pytest.mark.parametrize("meanwhile", ["nothing came", "another receives", "a dead reader", "stop"])
+def test_a_place_that_is_given_up_before_its_octets_come(meanwhile):
+    """Event loops let nothing happen between `get_buffer` and `buffer_updated`; if it does, octets are octets."""
+    octets, got = frame(2, b"abcd" * 25_000), []
+    with world_of("through buffers", memory=1000) as world:
+        world.put(octets[:100])
+        world.read()
+        lent = world.pump.get_buffer(-1)
+        assert len(lent) > 1000  # no part of the memory above
+        if meanwhile == "nothing came":
+            lent = world.pump.get_buffer(-1)
+        elif meanwhile == "stop":
+            world.pump.stop()
+        else:
+            world.connection.receive = lambda data: got.append(bytes(data))
+        if meanwhile == "a dead reader":
+            world.recorder.reader.stop()
+        lent[:2000] = octets[100:2100]
+        world.pump.buffer_updated(2000)
+        if meanwhile == "nothing came":
+            world.play([(octets[2100:], False)], before=2100)
+            assert world.events == [("message", b"abcd" * 25_000, True)]
+        else:
+            assert world.events == []
+            assert got == ([] if meanwhile == "stop" else [octets[100:2100]])
+
+
+@compiled
+def test_a_place_is_the_payloads_and_outlives_it():
+    """Whoever keeps the view has memory that is there; a reader that needs more goes elsewhere."""
+    octets = frame(2, b"abcd" * 200_000)
+    with world_of("through buffers") as world:
+        world.put(octets[:100])
+        world.read()
+        with pytest.raises(ValueError, match=r"expected at most \d+ octets, got"):
+            world.pump.buffer_updated(len(world.pump.get_buffer(-1)) + 1)
+        views = []
+        at = 100
+        while at < len(octets):
+            views.append(world.pump.get_buffer(-1))
+            size = min(len(views[-1]), len(octets) - at)
+            views[-1][:size] = octets[at : at + size]
+            world.pump.buffer_updated(size)
+            at += size
+        assert world.events == [("message", b"abcd" * 200_000, True)]
+        world.events.clear()
+        assert sum(map(len, views)) > 700_000
+        del world.pump, world.connection, world.recorder
+        for view in views:
+            view[:] = bytes(len(view))
