@@ -1,20 +1,18 @@
-"""`Pump`: octets from a transport's buffer to the connection, in the compiled unit alone."""
+"""`Pump`: octets from a transport's buffer to the connection, in both twins."""
 
 import pytest
 
 from autobahn.asyncio.adapter import WebSocketAdapterProtocol
-from autobahn.websocket import frames
+from autobahn.websocket import _frames_py, _pump_py
 from autobahn.websocket.errors import FrameError
 from frames_world import frame
 from websocket_world import Client, Echo, Server, World, until
-
-pytestmark = pytest.mark.skipif(not frames.COMPILED, reason="the pump is part of the compiled unit")
 
 
 class Connection:
     """What a pump needs of a connection, with a real reader and writer."""
 
-    def __init__(self, on_message=None):
+    def __init__(self, frames, on_message=None):
         self.events = []
         self.violations = []
         self.writer = frames.Writer(lambda: self.events.append("wake"), masked=False)
@@ -31,11 +29,12 @@ class Connection:
 
 
 class World1:
-    def __init__(self, on_message=None):
-        self.connection = Connection(on_message)
+    def __init__(self, frames, on_message=None):
+        self.connection = Connection(frames, on_message)
         self.memory = bytearray(1000)
         self.flushed = []
-        self.pump = frames.new_pump(self.connection, memoryview(self.memory), self.flush)
+        pump = _pump_py.Pump if frames is _frames_py else frames.Pump
+        self.pump = pump(self.connection, memoryview(self.memory), self.flush)
 
     def flush(self):
         self.flushed.append(self.connection.writer.take())
@@ -46,11 +45,11 @@ class World1:
         self.pump.buffer_updated(len(data))
 
 
-def test_messages_whole_and_in_pieces():
+def test_messages_whole_and_in_pieces(twin):
     data = b"".join(frame(2, b"x" * size) for size in (0, 1, 125, 126, 300)) + frame(1, "ä".encode())
     expected = [(b"x" * size, True) for size in (0, 1, 125, 126, 300)] + [("ä".encode(), False)]
     for size in (1, 2, 3, 7, 150, 999):
-        world = World1()
+        world = World1(twin)
         for start in range(0, len(data), size):
             world.put(data[start : start + size])
             world.memory[:] = b"\xff" * len(world.memory)  # the next read of another connection
@@ -58,8 +57,8 @@ def test_messages_whole_and_in_pieces():
         assert not world.flushed
 
 
-def test_what_a_read_writes_is_flushed_once():
-    world = World1(lambda payload, is_binary: world.connection.writer.frame(2, payload))
+def test_what_a_read_writes_is_flushed_once(twin):
+    world = World1(twin, lambda payload, is_binary: world.connection.writer.frame(2, payload))
     world.put(frame(2, b"one") + frame(2, b"two"))
     assert world.flushed == [frame(2, b"one", key=None) + frame(2, b"two", key=None)]
     assert world.connection.events == []  # nobody was woken
@@ -67,19 +66,19 @@ def test_what_a_read_writes_is_flushed_once():
     assert world.connection.events == ["wake"]
 
 
-def test_a_violation_goes_to_the_connection():
-    world = World1()
+def test_a_violation_goes_to_the_connection(twin):
+    world = World1(twin)
     world.put(frame(2, b"fine") + frame(3, b"bad"))
     assert world.connection.events == [(b"fine", True)]
     assert world.connection.violations == [1002]
     assert not world.connection.writer.corked
 
 
-def test_other_exceptions_pass_through():
+def test_other_exceptions_pass_through(twin):
     def fail(data):
         raise ZeroDivisionError
 
-    world = World1()
+    world = World1(twin)
     world.connection.receive = fail
     with pytest.raises(ZeroDivisionError):
         world.put(b"x")
@@ -89,14 +88,14 @@ def test_other_exceptions_pass_through():
         world.pump.buffer_updated(1001)
 
 
-def test_whatever_the_connection_installs_receives():
-    world, got = World1(), []
+def test_whatever_the_connection_installs_receives(twin):
+    world, got = World1(twin), []
     world.put(frame(2, b"one"))
     world.connection.receive = lambda data: got.append(bytes(data))
     world.put(b"two")
     world.connection.receive = world.connection.reader.feed
     world.put(frame(2, b"three"))
-    other = Connection()
+    other = Connection(twin)
     world.connection.receive = other.reader.feed
     world.put(frame(2, b"four"))
     world.connection.receive = world.connection.reader.stop  # of a reader, but not its feed
@@ -107,32 +106,32 @@ def test_whatever_the_connection_installs_receives():
     assert other.events == [(b"four", True)]
 
 
-def test_a_read_within_a_callback_is_refused():
+def test_a_read_within_a_callback_is_refused(twin):
     def again(payload, is_binary):
         with pytest.raises(RuntimeError):
             world.pump.buffer_updated(3)
 
-    world = World1(again)
+    world = World1(twin, again)
     world.put(frame(2, b"one"))
     assert not world.connection.violations
 
 
-def test_the_keep_alive_hears_of_every_read():
+def test_the_keep_alive_hears_of_every_read(twin):
     class KeepAlive:
         active = False
 
-    world = World1()
+    world = World1(twin)
     world.pump.keep_alive = KeepAlive
     world.put(b"")
     assert KeepAlive.active
 
 
-def test_after_stop_nothing_is_received():
+def test_after_stop_nothing_is_received(twin):
     def stop(payload, is_binary):
         world.pump.stop()
         world.connection.writer.frame(2, payload)
 
-    world = World1(stop)
+    world = World1(twin, stop)
     world.put(frame(2, b"one") + frame(2, b"two"))
     world.put(frame(2, b"three"))
     world.pump.stop()
