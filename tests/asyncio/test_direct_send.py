@@ -13,12 +13,11 @@ from autobahn.exception import Disconnected
 from autobahn.rawsocket.frames import COMPILED as RAW_COMPILED
 from autobahn.wamp.serializer import JsonSerializer
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
-from autobahn.websocket.frames import COMPILED
 from direct_world import SKIP, DirectWorld, Server, drained, is_open, there
 from rawsocket_world import JSON, Recorder, port_of, serve
 from websocket_world import until
 
-pytestmark = pytest.mark.skipif(not (COMPILED and RAW_COMPILED), reason=SKIP)
+compiled = pytest.mark.skipif(not RAW_COMPILED, reason=SKIP)
 
 DEFLATE = (
     PerMessageDeflateOffer(),
@@ -377,6 +376,7 @@ async def raw_pair():
     return server, sessions[0], client
 
 
+@compiled
 async def test_rawsocket_keeps_the_order_of_large_and_small_messages(loop_name):
     server, session, client = await raw_pair()
     rows = [[36, n, 2, {}, ["x" * size]] for n, size in enumerate([0, 20_000, 5, 70_000, 16_384, 300_000, 1] * 6, 1)]
@@ -396,6 +396,7 @@ async def test_rawsocket_keeps_the_order_of_large_and_small_messages(loop_name):
     await server.wait_closed()
 
 
+@compiled
 async def test_rawsocket_sends_nothing_past_what_waits(loop_name):
     server, session, client = await raw_pair()
     shrink(client)
