@@ -19,7 +19,6 @@ from autobahn.asyncio.router import Router, load_settings
 from autobahn.router.settings import ListenerSettings, TlsSettings, development
 from autobahn.router.settings_reader import SettingsError
 from autobahn.wamp import ApplicationError, CloseDetails
-from autobahn.websocket.frames import COMPILED
 from scripted import RecordingSession
 
 PAGES = ("healthz", "readyz", "metrics")
@@ -237,9 +236,8 @@ def ListenerTotals(router):
     return [listener.traffic.received for listener in router.listeners]
 
 
-@pytest.mark.skipif(not COMPILED, reason="the Python twin has no pump")
 async def test_counting_does_not_stand_in_the_way_of_what_is_received():
-    """The compiled unit takes octets from the transport itself, and is what counts them."""
+    """The frame unit takes octets from the transport itself, and is what counts them."""
     async with Router() as router, Client(router.url) as client:
         (visit,) = router.gate.visits
         before = visit.protocol._ws_pump.received

@@ -10,7 +10,6 @@ from autobahn.asyncio.factory import WebSocketServerFactory
 from autobahn.asyncio.protocol import WebSocketServerProtocol
 from autobahn.asyncio.rawsocket import WampRawSocketServerFactory, WampRawSocketServerProtocol
 from autobahn.asyncio.wampws import WampWebSocketServerFactory, WampWebSocketServerProtocol
-from autobahn.websocket.frames import COMPILED
 from autobahn.websocket.plain import HttpRequest, HttpResponse
 from autobahn.websocket.types import ConnectionDeny
 
@@ -75,12 +74,6 @@ class RouterProtocol(WampWebSocketServerProtocol):
     def received(self) -> int:
         """Octets received so far, as far as they are not in the books of the listener."""
         return 0 if self._ws_pump is None else int(self._ws_pump.received)
-
-    if not COMPILED:  # no pump that counts
-
-        def data_received(self, data: bytes | memoryview) -> None:
-            self.factory.traffic.received += len(data)
-            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

@@ -12,7 +12,6 @@ from autobahn.asyncio.timers import timers_of
 from autobahn.asyncio.transport import peer_string, shared_read_buffer
 from autobahn.log import Log
 from autobahn.rawsocket.handshake import MAGIC, Refusal, refusal
-from autobahn.websocket.frames import COMPILED
 
 __all__ = ("OnePort",)
 
@@ -104,9 +103,9 @@ class FirstOctet(asyncio.BufferedProtocol):
             self._visit.protocol = protocol
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
-        traffic = getattr(protocol.factory, "traffic", None) if COMPILED and make is port.websocket else None
+        traffic = getattr(protocol.factory, "traffic", None) if make is port.websocket else None
         if traffic is not None:
-            traffic.received += len(data)  # as long as there is no pump that counts
+            traffic.received += len(data)  # its pump counts from the first frame on
         protocol.data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
