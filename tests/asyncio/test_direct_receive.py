@@ -18,13 +18,13 @@ from direct_world import Server as DirectServer
 from rawsocket_world import JSON, Recorder, port_of, serve
 from websocket_world import Client, Echo, Server, World, until
 
-pytestmark = pytest.mark.skipif(not (COMPILED and RAW_COMPILED), reason=SKIP)
+compiled = pytest.mark.skipif(not (COMPILED and RAW_COMPILED), reason=SKIP)
 
 
 def reads_directly(protocol):
     """Whether the pump is what the loop calls when the socket is readable."""
     pump = protocol._ws_pump
-    return pump is not None and getattr(protocol.transport, "_read_ready_cb", None) == pump.read
+    return COMPILED and pump is not None and getattr(protocol.transport, "_read_ready_cb", None) == pump.read
 
 
 # -- which connections -------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ async def test_plain_sockets_of_asyncio_are_read_directly_and_nothing_else_is(lo
         assert world.client.seen == payloads
         for end in (world.client, world.peer):
             assert end._ws_pump.received > 1_000_000
-            assert reads_directly(end) == (loop_name == "asyncio" and kind != "tls")
+            assert reads_directly(end) == (COMPILED and loop_name == "asyncio" and kind != "tls")
 
 
 async def test_a_transport_that_somebody_derived_reads_itself():
@@ -86,9 +86,10 @@ async def test_a_program_that_overrides_how_octets_come_sees_them_all(name, wher
         assert len(calls) > before
         assert world.peer._ws_pump is None
         assert world.peer.transport._read_ready_cb == world.peer.transport._read_ready__get_buffer
-        assert reads_directly(world.client)
+        assert reads_directly(world.client) == COMPILED
 
 
+@compiled
 @pytest.mark.parametrize("kind", [asyncio.Protocol, asyncio.BufferedProtocol])
 async def test_set_protocol_of_somebody_else_leads_back(kind):
     class Other(kind):
@@ -130,7 +131,7 @@ async def test_a_loop_in_debug_mode():
             world.client.sendMessage(payload, True)
         await until(lambda: len(world.client.seen) == 10)
         assert world.client.seen == payloads
-        assert reads_directly(world.peer)
+        assert reads_directly(world.peer) == COMPILED
     loop.set_debug(False)
 
 
@@ -169,7 +170,7 @@ async def test_messages_of_all_sizes_come_back_unchanged(loop_name, kind, toward
             sender.sendMessage(payload, kind == "binary")
         for payload in messages(kind):
             assert await sender.messages.get() == (payload, kind == "binary")
-        assert reads_directly(end) == reads_directly(world.server) == (loop_name == "asyncio")
+        assert reads_directly(end) == reads_directly(world.server) == (COMPILED and loop_name == "asyncio")
         assert not end.errors
         assert not world.server.errors
 
@@ -295,6 +296,7 @@ async def test_bad_text_in_a_large_message_ends_in_1007(loop_name):
 # -- RawSocket ---------------------------------------------------------------------------------------------------
 
 
+@compiled
 async def test_rawsocket_is_read_directly_where_websocket_is(loop_name):
     sessions = []
     server = await serve(lambda: sessions.append(Recorder()) or sessions[-1])

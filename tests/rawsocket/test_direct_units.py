@@ -7,7 +7,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobahn.rawsocket import _frames_py, frames
@@ -107,7 +107,7 @@ def call(writer, name, size, octet):
         getattr(writer, name)(payload)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CALLS, st.booleans(), st.integers(1, 400_000))
 def test_all_octets_come_in_order_however_many_the_socket_takes(calls, is_full, room):
     twin = _frames_py.Writer(lambda: None)
@@ -163,7 +163,7 @@ def parts(draw):
 
 
 @pytest.mark.parametrize("past", [True, False])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(past, data):
     octets = b"".join(data.draw(st.lists(parts(), min_size=1, max_size=5)))

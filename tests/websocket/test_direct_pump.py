@@ -8,7 +8,7 @@ import weakref
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobahn.websocket import _frames_py
@@ -70,7 +70,7 @@ def pieces_of(draw, data):
 
 
 @every_way
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_same_events_and_errors_as_the_twins_for_the_same_octets(way, data):
     octets = b"".join(data.draw(st.lists(parts(), min_size=1, max_size=4)))

@@ -5,7 +5,7 @@ import random
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autobahn.websocket import _frames_py
@@ -47,7 +47,7 @@ def written(draw):
     return calls
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(written(), st.sampled_from(["send", "send to little room", "take", "flush"]), st.integers(1, 400_000))
 def test_all_octets_come_in_order_however_many_the_socket_takes(unit, calls, way, room):
     expected = twin_of(calls)
