@@ -199,6 +199,25 @@ async def test_two_flushes_of_a_turn_and_one_within_a_read_keep_the_order(loop_n
         assert world.client.seen == [b"%d" % n + b"." * (n * 131 % 3000) for n in range(200)] * 2
 
 
+async def test_a_connection_that_is_first_used_while_much_waits_keeps_the_order(loop_name):
+    """What is sent on opening fills the transport; the first frame of the peer comes then."""
+
+    class Eager(Server):
+        def onOpen(self):
+            super().onOpen()
+            for n in range(50):
+                send_now(self, bytes([n]) * 100_000)
+
+    async with DirectWorld(server=Eager) as world:  # pings first
+        for n in range(50, 60):
+            send_now(world.peer, bytes([n]) * 100_000)
+        await until(lambda: len(world.client.seen) == 60)
+        assert world.client.seen == [bytes([n]) * 100_000 for n in range(60)]
+        before = sent_directly(world.peer)
+        send_now(world.peer, b"directly")
+        assert sent_directly(world.peer) == before + 10
+
+
 # -- large payloads, which are not copied ------------------------------------------------------------------------
 
 
