@@ -56,6 +56,7 @@ cdef class Gatherer:
     cdef Py_ssize_t _outside_size  # octets in those
     cdef object _transport  # whose socket takes octets straight, or None
     cdef int _socket
+    cdef bint _is_asyncios
     cdef public bint corked
     cdef readonly u64 sent  # octets `send` has handed on so far
 
@@ -72,11 +73,15 @@ cdef class Gatherer:
         """Octets waiting."""
         return self._filled
 
-    def attach(self, transport, int socket):
-        """From now on `send` works: the transport writes to `socket` what it gets, unchanged and in order."""
+    def attach(self, transport, int socket, bint is_asyncios=False):
+        """From now on `send` works: the transport writes to `socket` what it gets, unchanged and in order.
+
+        `is_asyncios`: it is the one of asyncio's selector loop, whose attributes are known.
+        """
         if AB_SOCKETS:
             self._transport = transport
             self._socket = socket
+            self._is_asyncios = is_asyncios
 
     def detach(self):
         """The socket is not touched any more."""
@@ -164,7 +169,12 @@ cdef class Gatherer:
         cdef Outside *outside
         cdef int count, outside_count
         cdef Py_ssize_t size = self._filled, sent
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        if transport is None:
+            return False
+        if self._is_asyncios:  # the same without two Python calls
+            if transport._closing or transport._buffer:
+                return False
+        elif transport.is_closing() or transport.get_write_buffer_size():
             return False
         if not size:
             return True

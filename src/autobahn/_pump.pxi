@@ -30,6 +30,7 @@ cdef class BasePump:
     cdef int _socket
     cdef Place _lent  # to the transport for the read that follows, or None
     cdef bint _was_placed  # the last read had a payload that was missing much
+    cdef public object reading  # `read` as the loop and the transport know it, or None
     cdef public object keep_alive
     cdef readonly u64 received  # octets so far
 
@@ -41,7 +42,7 @@ cdef class BasePump:
     def stop(self):
         """Nothing is received any more; nothing but the buffer is referred to."""
         self._writer = None
-        self._transport = self._flush = self.keep_alive = self._lent = None
+        self._transport = self._flush = self.reading = self.keep_alive = self._lent = None
         self._stopped()
 
     def attach(self, transport, int socket):
@@ -97,6 +98,10 @@ cdef class BasePump:
     def read(self):
         """The socket is readable: does what the transport's own function for that does, for plain `recv`."""
         cdef object transport = self._transport
+        if self.reading is not None and transport._read_ready_cb is not self.reading:
+            transport._add_reader(self._socket, transport._read_ready)  # it has another protocol now
+            transport._read_ready()
+            return
         try:
             self._read()
         except (SystemExit, KeyboardInterrupt):

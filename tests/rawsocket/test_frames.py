@@ -313,7 +313,7 @@ def seconds_for(twin, size, segment):
 def test_S33_N50_a_long_frame_in_short_segments_costs_linear_time(twin, segment):
     small, large = seconds_for(twin, 4 * MIB, segment), seconds_for(twin, 16 * MIB, segment)
     assert large < 1.0
-    assert large < 4 * 2.2 * small + 0.05  # a quadratic reader needs 16 times as long
+    assert large < 4 * 2.2 * small + 0.25  # fresh pages; a quadratic reader copies 90 GB
 
 
 def test_S33_a_claimed_length_reserves_nothing(twin):

@@ -16,6 +16,15 @@ _PLAIN = {
     ("uvloop.loop", "TCPTransport"),
     ("uvloop.loop", "UnixTransport"),
 }
+_INSIDES = (
+    "_add_reader",
+    "_buffer",
+    "_closing",
+    "_fatal_error",
+    "_read_ready",
+    "_read_ready__get_buffer",
+    "_read_ready_cb",
+)
 
 
 def plain_socket(transport: asyncio.BaseTransport) -> int | None:
@@ -32,14 +41,19 @@ def plain_socket(transport: asyncio.BaseTransport) -> int | None:
     return None if number < 0 else number
 
 
+def is_asyncios(transport: Any) -> bool:
+    """Whether this is the transport of asyncio's selector loop for plain sockets, with the insides we know."""
+    return type(transport) is _SelectorTransport and all(hasattr(transport, name) for name in _INSIDES)
+
+
 def read_directly(transport: Any, pump: Any, sock: int) -> None:
-    """From now on `pump.read` is what asyncio's selector loop calls when the socket is readable, if that can be.
+    """From now on asyncio's selector loop calls `pump.read` when the socket is readable, if that can be.
 
     It does what the transport's own function does for a `BufferedProtocol`. `set_protocol` ends that. `sock`: what
     `plain_socket` gave.
     """
-    if type(transport) is not _SelectorTransport or not hasattr(transport, "_fatal_error"):
+    if not is_asyncios(transport) or transport._read_ready_cb != transport._read_ready__get_buffer:
         return
-    usual = getattr(transport, "_read_ready__get_buffer", None)
-    if usual is not None and getattr(transport, "_read_ready_cb", None) == usual and pump.attach(transport, sock):
-        transport._read_ready_cb = pump.read
+    if pump.attach(transport, sock):
+        transport._read_ready_cb = pump.reading = pump.read
+        transport._add_reader(sock, pump.reading)  # does nothing while reading is paused

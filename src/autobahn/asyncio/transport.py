@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
+from autobahn.asyncio.direct import is_asyncios
 from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
@@ -51,7 +52,7 @@ class Direct(Protocol):
 
     @property
     def sent(self) -> int: ...
-    def attach(self, transport: asyncio.Transport, socket: int, /) -> None: ...
+    def attach(self, transport: asyncio.Transport, socket: int, is_asyncios: bool, /) -> None: ...
     def detach(self) -> None: ...
     def send(self) -> bool: ...
 
@@ -118,7 +119,7 @@ class Outbox:
         if hasattr(buffer, "attach") and not self._closed:
             self._socket, self._direct = sock, buffer
             if not self.paused:
-                buffer.attach(self._transport, sock)
+                buffer.attach(self._transport, sock, is_asyncios(self._transport))
 
     def _end_direct(self) -> None:
         """The socket is left alone: it is the transport's, which closes it."""
@@ -223,7 +224,7 @@ class Outbox:
             return False
         self.above = False
         if self._direct is not None:
-            self._direct.attach(self._transport, self._socket)
+            self._direct.attach(self._transport, self._socket, is_asyncios(self._transport))
         self._wake_drainers(None)
         return True
 

@@ -155,7 +155,10 @@ class Writer:
             for group in _groups(parts):
                 write(b"".join(group))
             return
-        buffer = _spare.pop() if _spare else bytearray(_ROOM)
+        try:
+            buffer = _spare.pop()
+        except IndexError:  # asked for in this order, because another thread may take it first
+            buffer = bytearray(_ROOM)
         for group in _groups(parts):
             if len(group) == 1 or self._is_kept:
                 write(b"".join(group))
@@ -169,8 +172,11 @@ class Writer:
         if not _spare and not self._is_kept:
             _spare.append(buffer)
 
-    def attach(self, transport: Transport, socket: int) -> None:
-        """From now on `send` works: the transport writes to `socket` what it gets, unchanged and in order."""
+    def attach(self, transport: Transport, socket: int, is_asyncios: bool = False) -> None:
+        """From now on `send` works: the transport writes to `socket` what it gets, unchanged and in order.
+
+        `is_asyncios`: what the compiled unit knows to use.
+        """
         if _write_parts is not None:
             self._transport = transport
             self._socket = socket
