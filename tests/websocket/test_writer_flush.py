@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from autobahn.websocket import _frames_py
+from autobahn.websocket import _frames_py, _writer_py
 from autobahn.websocket.frames import BINARY
 
 try:
@@ -72,6 +72,21 @@ def test_a_write_that_raises_or_sends_more_leaves_a_working_writer(twin):
     writer.flush(write)
     writer.flush(write)
     assert got[1] == b"\x82\x04more"
+
+
+def test_a_buffer_that_another_thread_takes_first_is_not_missed(monkeypatch):
+    class Emptied(list):
+        """Was not empty when it was asked."""
+
+        def __bool__(self):
+            return True
+
+    monkeypatch.setattr(_writer_py, "_spare", Emptied())
+    writer = _frames_py.Writer(lambda: None, masked=False)
+    writer.frame(BINARY, bytes(100_000))
+    got = []
+    writer.flush(lambda data: got.append(bytes(data)))
+    assert sum(map(len, got)) == 100_010
 
 
 def test_send_message_takes_the_long_way_for_everything_that_is_not_plain(twin):
