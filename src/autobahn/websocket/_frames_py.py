@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from autobahn.websocket._masking import LANES, Octets, mask_lanes, mask_number, speedups
 from autobahn.websocket._place_py import MOST, Place
-from autobahn.websocket._rules_py import continue_utf8, fail, judge_control, judge_length, parse_close
+from autobahn.websocket._rules_py import continue_utf8, fail, judge_first, judge_length, parse_close
 from autobahn.websocket._writer_py import Writer
+from autobahn.websocket.compress_base import Inflating
 from autobahn.websocket.errors import FrameError
 
 __all__ = ["Reader", "Writer"]
@@ -16,13 +17,6 @@ _SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object
 _SLICE = 65536  # octets parsed at a time
 _PEEK = 256  # the same, where a long frame may begin: enough for a head, or a whole control frame
 _LONG = 16384  # a frame behind which another long one is expected
-
-
-class Inflating(Protocol):
-    """What a `Reader` needs to read compressed messages (see `deflate.Inflater`)."""
-
-    def decompress(self, data: bytes | bytearray, max_length: int, /) -> bytes: ...
-    def end_message(self, max_length: int, /) -> bytes: ...
 
 
 class Stream(Protocol):
@@ -286,22 +280,7 @@ class Reader:
 
     def _judge(self, b0: int, b1: int) -> None:
         """Raise unless the first two octets are legal here (RFC 6455 5.2)."""
-        opcode = b0 & 0x0F
-        rsv = b0 >> 4 & 7
-        if 3 <= opcode <= 7 or opcode > 10:
-            fail(f"expected a defined opcode, got reserved opcode {opcode}")
-        if rsv & 3:
-            fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
-        if opcode >= 8:
-            judge_control(b0, b1)
-        elif rsv and not opcode:  # RFC 7692 6.1: only the first frame of a message carries RSV1
-            fail("expected RSV1 unset on a continuation frame, got it set")
-        elif rsv and self._inflater is None:
-            fail("expected RSV1 unset without negotiated compression, got it set")
-        elif not opcode and not self._in_message:
-            fail("expected a text or binary frame, got a continuation frame without a message to continue")
-        elif opcode and self._in_message:
-            fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
+        judge_first(b0, b1, in_message=self._in_message, may_compress=self._inflater is not None)
         if b1 & 0x80 not in self._mask_bits:
             if b1 & 0x80:
                 fail("expected an unmasked frame, got a masked one")

@@ -35,6 +35,26 @@ def judge_control(b0: int, b1: int) -> None:
         fail("expected no payload or at least 2 octets in a close frame, got 1")
 
 
+def judge_first(b0: int, b1: int, *, in_message: bool, may_compress: bool) -> None:
+    """Raise unless the first two octets are legal here, masking left aside (RFC 6455 5.2)."""
+    opcode = b0 & 0x0F
+    rsv = b0 >> 4 & 7
+    if 3 <= opcode <= 7 or opcode > 10:
+        fail(f"expected a defined opcode, got reserved opcode {opcode}")
+    if rsv & 3:
+        fail(f"expected RSV2 and RSV3 unset, got RSV bits {rsv:03b}")
+    if opcode >= 8:
+        judge_control(b0, b1)
+    elif rsv and not opcode:  # RFC 7692 6.1: only the first frame of a message carries RSV1
+        fail("expected RSV1 unset on a continuation frame, got it set")
+    elif rsv and not may_compress:
+        fail("expected RSV1 unset without negotiated compression, got it set")
+    elif not opcode and not in_message:
+        fail("expected a text or binary frame, got a continuation frame without a message to continue")
+    elif opcode and in_message:
+        fail(f"expected a continuation frame, got opcode {opcode} inside a fragmented message")
+
+
 def judge_length(size: int, octets: int) -> None:
     """Raise unless an extended length is in its shortest form (RFC 6455 5.2)."""
     if size >> 63:
