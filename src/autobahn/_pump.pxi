@@ -41,6 +41,9 @@ cdef class BasePump:
 
     def stop(self):
         """Nothing is received any more; nothing but the buffer is referred to."""
+        cdef object transport = self._transport
+        if self.reading is not None:  # an open transport may have another protocol, of which only `read` would know
+            transport._add_reader(self._socket, transport._read_ready)  # does nothing when it is closing
         self._writer = None
         self._transport = self._flush = self.reading = self.keep_alive = self._lent = None
         self._stopped()

@@ -90,8 +90,9 @@ async def test_a_program_that_overrides_how_octets_come_sees_them_all(name, wher
 
 
 @compiled
+@pytest.mark.parametrize("is_told", [False, True])
 @pytest.mark.parametrize("kind", [asyncio.Protocol, asyncio.BufferedProtocol])
-async def test_set_protocol_of_somebody_else_leads_back(kind):
+async def test_set_protocol_of_somebody_else_leads_back(kind, is_told):
     class Other(kind):
         def __init__(self):
             self.got = b""
@@ -110,11 +111,17 @@ async def test_set_protocol_of_somebody_else_leads_back(kind):
         assert reads_directly(world.peer)
         before = world.peer._ws_pump.received
         other = Other()
-        world.peer.transport.set_protocol(other)
+        transport = world.peer.transport
+        transport.set_protocol(other)
+        if is_told:
+            world.peer.connection_lost(None)  # for this one it is over
         world.client.transport.write(b"for somebody else" * 20)
         await until(lambda: other.got == b"for somebody else" * 20)
         assert world.peer._ws_pump.received == before
-        world.peer.transport.set_protocol(world.peer)  # the usual way, from now on
+        if is_told:
+            transport.abort()
+            return
+        transport.set_protocol(world.peer)  # the usual way, from now on
         assert not reads_directly(world.peer)
         world.client.sendMessage(b"x" * 100_000, True)
         await until(lambda: world.client.seen)
