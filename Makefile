@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 # What runs a second time, on the Python twins of the compiled units: what sees frames, and what lanes carry.
 PURE_TESTS := tests/websocket tests/rawsocket tests/attacks tests/fuzz tests/conformance tests/test_readme.py \
-	$(wildcard tests/asyncio/test_websocket*.py tests/asyncio/test_rawsocket*.py) tests/asyncio/test_serve.py \
+	$(wildcard tests/asyncio/test_websocket*.py tests/asyncio/test_rawsocket*.py tests/asyncio/test_direct*.py) tests/asyncio/test_serve.py \
 	tests/asyncio/test_connect.py tests/asyncio/test_proxy.py tests/asyncio/test_calls.py tests/asyncio/test_router.py \
 	tests/asyncio/test_payloads.py tests/asyncio/test_router_order.py tests/asyncio/test_serializers_on_links.py
 
