@@ -87,12 +87,13 @@ cdef class Gatherer:
         """The socket is not touched any more."""
         self._transport = None
 
-    def send(self):
+    def send(self, bint is_last=False):
         """Whether all octets waiting went to the socket, and to the transport what that does not take at once.
 
         False: nothing has changed, because nothing is attached, or the transport is closing or has octets waiting.
+        `is_last`: the transport is closed next, so FIN may go with them.
         """
-        return self._send()
+        return self._send(is_last)
 
     def raw(self, data):
         """Append octets as they are."""
@@ -162,7 +163,7 @@ cdef class Gatherer:
                 Py_DECREF(buffer)
 
     @cython.final
-    cdef bint _send(self) except -1:
+    cdef bint _send(self, bint is_last) except -1:
         cdef object transport = self._transport, single
         cdef ab_part parts[2 * MOST_OUTSIDE + 1]
         cdef PyObject *buffer
@@ -179,7 +180,7 @@ cdef class Gatherer:
         if not size:
             return True
         count = self._list_parts(parts)
-        sent = ab_send(self._socket, parts, count)
+        sent = ab_send(self._socket, parts, count, size, is_last)
         # What is not sent yet is ours from here on: `transport.write` may call a program, which may write more.
         single, buffer, outside, outside_count = self._single, self._buffer, self._outside, self._outside_count
         self._single = None

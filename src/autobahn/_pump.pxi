@@ -155,7 +155,7 @@ cdef class BasePump:
             self._feed(placed, data, size)
         finally:
             writer.corked = False
-        if writer._filled and self._flush is not None and not writer._send():
+        if writer._filled and self._flush is not None and not writer._send(False):
             self._flush()
         if self.keep_alive is not None:
             self.keep_alive.active = True

@@ -285,3 +285,23 @@ def test_connections_share_spare_buffers_and_do_not_mix_them(unit):
                     expected = [frame(2, bytes([at + n]) * turn * of, key=None) for at, of in ((65, 3000), (97, 9000))]
                     assert drained(other) + b"".join(transport.given) == b"".join(expected)
                     transport.given.clear()
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_is_sent_last_has_fin_behind_it_when_all_of_it_went(unit, is_full):
+    with pair() as (transport, other):
+        writer = writer_of(unit, transport)
+        before = fill(transport.sock) if is_full else 0
+        writer.frame(8, b"\x03\xe8")
+        assert writer.send(True)
+        seen = b""
+        while len(seen) < before:
+            seen += drained(other)
+        assert transport.given == ([frame(8, b"\x03\xe8", key=None)] if is_full else [])
+        if is_full:
+            transport.sock.send(b"the transport goes on")  # so there is no FIN
+            assert drained(other) == b"the transport goes on"
+        else:
+            assert drained(other) == frame(8, b"\x03\xe8", key=None)
+            if unit is not _frames_py:  # which leaves FIN to the transport
+                assert other.recv(1) == b""

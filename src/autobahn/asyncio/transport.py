@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
-from autobahn.asyncio.direct import is_asyncios
+from autobahn.asyncio.direct import is_asyncios, plain_socket
 from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
@@ -54,7 +54,7 @@ class Direct(Protocol):
     def sent(self) -> int: ...
     def attach(self, transport: asyncio.Transport, socket: int, is_asyncios: bool, /) -> None: ...
     def detach(self) -> None: ...
-    def send(self) -> bool: ...
+    def send(self, is_last: bool = False, /) -> bool: ...
 
 
 class Outbox:
@@ -152,6 +152,10 @@ class Outbox:
 
     def close(self) -> None:
         """Flushes, then closes the transport once it has written everything."""
+        if self._direct is None and (sock := plain_socket(self._transport)) is not None:
+            self.go_direct(self.buffer, sock)
+        if self._direct is not None and not self.paused:
+            self._direct.send(True)  # with FIN in the same segment: half the work for both ends
         self._flush_all()
         self._closed = True
         transport = self._transport

@@ -28,7 +28,6 @@ class Place:
     __slots__ = ("_buffer", "_is_clear", "_key", "_proven", "_xor", "size")
 
     def __init__(self, key: bytes, xor: Xor | None, proven: int = 0) -> None:
-        _teach()
         self._buffer = bytearray()
         self._key = key
         self._proven = proven
@@ -75,8 +74,10 @@ class Place:
         """Nothing is kept here any more."""
         buffer, self._buffer = self._buffer, bytearray()
         self.size = 0
-        if len(buffer) >= _READ and (not _spare or len(_spare[0]) < len(buffer)):
-            _spare[:] = [buffer]
+        if len(buffer) >= _READ:
+            _teach()
+            if not _spare or len(_spare[0]) < len(buffer):
+                _spare[:] = [buffer]
 
     def _grow(self, here: int, least: int, most: int) -> None:
         """Room for `least` octets, and for as many of `most` as those that are `here` allow."""

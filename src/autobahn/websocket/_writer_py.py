@@ -185,7 +185,7 @@ class Writer:
         """The socket is not touched any more."""
         self._transport = None
 
-    def send(self) -> bool:
+    def send(self, is_last: bool = False) -> bool:
         """Whether all octets waiting went to the socket, and to the transport what that does not take at once.
 
         False: nothing has changed, because nothing is attached, or the transport is closing or has octets waiting.
