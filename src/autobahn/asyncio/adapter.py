@@ -469,13 +469,12 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
             return
         self._ws_pump = pump = new_pump(connection, self._ws_buffer, self._ws_outbox.flush)
-        if pump is not None:
-            pump.keep_alive = self._ws_keep_alive
-            self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
-            self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
-            transport.set_protocol(self)  # some transports have noted the methods
-            if sock is not None:
-                read_directly(transport, pump, sock)
+        pump.keep_alive = self._ws_keep_alive
+        self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
+        self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
+        transport.set_protocol(self)  # some transports have noted the methods
+        if sock is not None:
+            read_directly(transport, pump, sock)
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:

@@ -144,15 +144,7 @@ cdef class Reader:
             self._tail = None
             data = <const octet *>PyBytes_AS_STRING(joined)
             size = PyBytes_GET_SIZE(joined)
-        self._working = True
-        try:
-            self._parse(data, size)
-        except BaseException:
-            self._stop()
-            raise
-        finally:
-            self._working = False
-        return 0
+        return self._take_placed(0, data, size)
 
     cdef octet *_place(self, Py_ssize_t *room) except? NULL:
         """Where what is missing of the present frame belongs, and for how much of it there is room; NULL: nowhere."""
@@ -164,17 +156,18 @@ cdef class Reader:
         return target
 
     cdef int _take_placed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
-        """Consume octets that have come to where `_place` said, and then those of `data`."""
-        cdef octet *target = <octet *>ab_data(self._buffer) + self._filled
+        """Consume octets that have come to where `_place` said, if any, and then those of `data`."""
+        cdef octet *target
         self._working = True
         try:
-            if self._keyed:
-                self._unmask(target, target, placed)
-            self._gathered(target, placed)
-            if not self._remaining:
-                self._end_frame()
-            if size:
-                self._parse(data, size)
+            if placed:
+                target = <octet *>ab_data(self._buffer) + self._filled
+                if self._keyed:
+                    self._unmask(target, target, placed)
+                self._gathered(target, placed)
+                if not self._remaining:
+                    self._end_frame()
+            self._parse(data, size)
         except BaseException:
             self._stop()
             raise

@@ -16,7 +16,7 @@ class Pump:
     is called when its writer holds octets after a read.
     """
 
-    __slots__ = ("_buffer", "_connection", "_flush", "_reader", "_writer", "keep_alive", "reading", "received")
+    __slots__ = ("_buffer", "_connection", "_flush", "_reader", "_writer", "keep_alive", "received")
 
     def __init__(self, connection: Any, buffer: memoryview, flush: Callable[[], object]) -> None:
         self._connection = connection
@@ -25,7 +25,6 @@ class Pump:
         self._flush: Callable[[], object] | None = flush
         self._reader: Reader | None = None  # in whose place the next octets are put
         self.keep_alive: Any = None
-        self.reading: Callable[[], None] | None = None  # never: see `attach`
         self.received = 0
         """Octets so far."""
 
