@@ -6,10 +6,9 @@ by `run.sh` under AddressSanitizer and valgrind. Prints a line and exits with 0 
 """
 
 import argparse
-import contextlib
 import ctypes
 import mmap
-import socket
+import pathlib
 import sys
 from types import SimpleNamespace
 
@@ -27,6 +26,9 @@ from autobahn.websocket.frames import BINARY, COMPILED, TEXT, Reader, Writer, ne
 
 if LANES:
     from autobahn.router import _lane
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # started as a program
+from socket_line import Line
 
 PAGE = mmap.PAGESIZE
 
@@ -103,57 +105,6 @@ def check_close(guarded, size):
     assert collector.messages == [(1000, reason.decode())]
 
 
-class Line:
-    """A pair of sockets, and the transport that a unit asks about one of them."""
-
-    def __init__(self):
-        self.sock, self.other = socket.socketpair()
-        self.sock.setblocking(False)
-        self.other.setblocking(False)
-        self.given = bytearray()
-
-    def close(self):
-        self.sock.close()
-        self.other.close()
-
-    def is_closing(self):
-        return False
-
-    def is_reading(self):
-        return True
-
-    def get_write_buffer_size(self):
-        return len(self.given)
-
-    def write(self, data):
-        self.given += data
-
-    def _fatal_error(self, error, message):
-        raise AssertionError(message) from error
-
-    def read(self, pump, data, past):
-        """All of `data` comes, as much at a time as the socket takes. `past`: by no buffer of the transport's."""
-        if past:
-            pump.attach(self, self.sock.fileno())
-        came = pump.received + len(data)
-        while pump.received < came:
-            with contextlib.suppress(BlockingIOError):
-                data = data[self.other.send(data) :]
-            if past:
-                pump.read()
-            else:
-                pump.buffer_updated(self.sock.recv_into(pump.get_buffer(-1)))
-
-    def sent(self):
-        """What has gone to the other end, and then what was left to the transport."""
-        data = bytearray()
-        try:
-            while True:
-                data += self.other.recv(1 << 20)
-        except BlockingIOError:
-            return bytes(data + self.given)
-
-
 def check_direct_web(guarded, size, room, masked, past):
     """An echo through a socket, with `room` octets before the border to read into."""
     payload = ("é\u20ac𝄞a" * (size // 10 + 1)).encode()[:size].decode(errors="ignore").encode()
@@ -170,7 +121,7 @@ def check_direct_web(guarded, size, room, masked, past):
     connection = SimpleNamespace(writer=writer, receive=reader.feed, violated=failures.append)
     pump = new_pump(connection, guarded.put(bytes(room)), lambda: writer.flush(line.write))
     parts = [frame(TEXT, payload, masked), frame(BINARY, b"x" * 5, masked), frame(TEXT, payload, masked)]
-    line.read(pump, b"".join(parts), past)
+    line.read(pump, parts, past)
     assert (messages, failures) == ([payload, b"xxxxx", payload], []), (size, room, masked)
     assert line.sent() == b"".join(frame(BINARY, each, False) + b"raw" for each in messages), (size, room, masked)
 
@@ -180,7 +131,7 @@ def check_direct_web(guarded, size, room, masked, past):
 
     reader.on_message = give_up
     del reader  # only pump and connection refer to it
-    line.read(pump, frame(BINARY, payload + b"end", masked), past)
+    line.read(pump, [frame(BINARY, payload + b"end", masked)], past)
     assert not failures
     line.close()
 
@@ -191,7 +142,7 @@ def check_direct_bad(guarded, size, past):
     connection = SimpleNamespace(writer=Writer(lambda: None, masked=False), violated=failures.append)
     connection.receive = Reader(*[failures.append] * 6, masked=False).feed
     pump = new_pump(connection, guarded.put(bytes(1000)), lambda: None)
-    line.read(pump, frame(TEXT, b"a" * size + b"\xe2" + b"a" * size, False), past)
+    line.read(pump, [frame(TEXT, b"a" * size + b"\xe2" + b"a" * size, False)], past)
     assert [error.code for error in failures] == [1007]
     line.close()
 
@@ -210,7 +161,7 @@ def check_direct_raw(guarded, size, room, past):
     pump = new_raw_pump(reader, writer, guarded.put(bytes(room)), lambda: writer.flush(line.write), failures.append)
     payload = bytes(at % 251 for at in range(1000)) * (size // 1000 + 1)
     octets = b"".join(len(each).to_bytes(4, "big") + each for each in (payload[:size], b"x" * 5, payload[:size]))
-    line.read(pump, octets, past)
+    line.read(pump, [octets], past)
     assert (messages, failures) == ([payload[:size], b"xxxxx", payload[:size]], []), (size, room)
     assert line.sent() == octets
     line.close()
