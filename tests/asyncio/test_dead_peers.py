@@ -132,4 +132,4 @@ async def test_the_documented_classes_free_everyone_too(loop_name):
         await until(lambda: client.log[-1][0] == "close")
         assert client.log[-1][1:3] == (False, 1006)
         assert "ping timeout" in client.log[-1][3]
-        assert client.transport is None
+        assert client.transport.is_closing()

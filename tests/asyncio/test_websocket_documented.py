@@ -1,13 +1,20 @@
 """The less used documented methods and hooks, as a program sees them."""
 
 import asyncio
+import json
 
 import pytest
 
 from autobahn.asyncio.rawsocket import WampRawSocketClientProtocol, WampRawSocketServerProtocol
-from autobahn.websocket.compress import PerMessageCompressOffer, PerMessageDeflate, PerMessageDeflateOffer
+from autobahn.websocket.compress import (
+    PerMessageCompressOffer,
+    PerMessageDeflate,
+    PerMessageDeflateOffer,
+    PerMessageDeflateOfferAccept,
+)
 from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import Timings, WebSocketProtocol
+from autobahn.websocket.types import ConnectingRequest, ConnectionDeny
 from autobahn.websocket.utf8validator import Utf8Validator
 from autobahn.websocket.xormasker import XorMaskerNull, create_xor_masker
 from websocket_world import Client, Echo, Server, World, until
@@ -381,3 +388,64 @@ def test_protocol_classes_of_programs_may_have_any_metaclass(base):
         pass
 
     assert Registering.known == [Own]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_client_knows_the_first_line_of_the_answer(fails):
+    class Refusing(Server):
+        def onConnect(self, request):
+            if fails:
+                raise ConnectionDeny(403, "not today")
+
+    async with World(Refusing) as world:
+        client = await world.connect()
+        assert client.http_status_line is None
+        await (client.is_closed if fails else client.is_open)
+        expected = "HTTP/1.1 403 not today" if fails else "HTTP/1.1 101 Switching Protocols"
+        assert client.http_status_line == expected
+
+
+async def test_a_connecting_request_can_be_filled_later():
+    class Asking(Client):
+        def onConnecting(self, transport_details):
+            self.factory.headers = {"X-Factory": "2"}
+            request = ConnectingRequest()
+            if filled:
+                request.headers["X-Own"] = "1"
+                request.protocols.append("p")
+                request.resource = "/r"
+            return request
+
+    async with World() as world:
+        for filled in (True, False):
+            await world.open(Asking)
+            request = world.server.request
+            seen = request.headers.get("x-own"), request.headers.get("x-factory"), request.protocols, request.path
+            assert seen == (("1", None, ["p"], "/r") if filled else (None, "2", [], "/path"))
+
+
+async def test_on_close_may_ask_the_transport(loop_name):
+    class Asking(Echo):
+        async def onClose(self, wasClean, code, reason):
+            self.asked = self.transport.get_extra_info("peername"), self.transport_details.peer, self.sendBufferSize
+            super().onClose(wasClean, code, reason)
+
+    async with World(Asking) as world:
+        client = await world.open()
+        host, port = client.transport.get_extra_info("sockname")
+        client.sendClose()
+        await until(lambda: hasattr(world.server, "asked"))
+        assert world.server.asked == ((host, port), f"tcp4:{host}:{port}", 0)
+
+
+def test_all_of_compression_that_needs_no_package_comes_with_a_star():
+    namespace = {}
+    exec("from autobahn.websocket.compress import *", namespace)
+    assert namespace["PerMessageBzip2Offer"]().get_extension_string() == "permessage-bzip2; client_max_compress_level"
+
+
+def test_what_compression_shows_of_itself_is_json():
+    accept = PerMessageDeflateOfferAccept(PerMessageDeflateOffer())
+    shown = json.loads(json.dumps(accept.__json__()))
+    assert shown["offer"]["extension"] == "permessage-deflate"
+    assert shown["offer"]["accept_max_window_bits"] is True

@@ -129,7 +129,7 @@ async def test_a_dead_peer_frees_everyone_who_waits(loop_name):
         assert "ping timeout" in str(results[0])
         await until(lambda: server.log[-1][0] == "close")
         assert server.log[-1][:3] == ("close", False, 1006)
-        assert server.transport is None
+        assert server.transport.is_closing()
 
 
 async def test_we_do_not_blame_the_peer_while_we_do_not_read(loop_name):

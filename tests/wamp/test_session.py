@@ -184,6 +184,36 @@ async def test_a_challenge_that_cannot_be_answered_aborts_the_joining():
     assert session.errors == [(RuntimeError, "Authentication failed")]
 
 
+async def test_onWelcome_reads_the_welcome_as_documented():
+    class Reading(RecordingSession):
+        def onWelcome(self, welcome):
+            names = [
+                "session",
+                "realm",
+                "authid",
+                "authrole",
+                "authmethod",
+                "authprovider",
+                "authextra",
+                "resumed",
+                "resumable",
+                "resume_token",
+            ]
+            seen.extend([getattr(welcome, name) for name in names])
+            seen.extend([welcome.roles, welcome.custom])
+
+    seen = []
+    session = Reading()
+    transport = await opened(session)
+    transport.take()
+    who = {"authid": "joe", "authrole": "user", "authmethod": "scram", "authprovider": "static", "authextra": {"a": 1}}
+    details = {"roles": {"broker": {}}, "realm": "realm1", **who, "x_cb_node": "n1", "other": 1}
+    transport.play(m.Welcome(3, details))
+    await settle()
+    assert seen == [3, "realm1", *who.values(), None, None, None, {"broker": {}}, {"x_cb_node": "n1"}]
+    assert session.is_attached()
+
+
 async def test_onWelcome_can_refuse_the_session():
     class Refusing(RecordingSession):
         def onWelcome(self, welcome):

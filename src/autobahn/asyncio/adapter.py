@@ -66,6 +66,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_is_in_use = False  # something was received on the open connection
     _ws_open_future: asyncio.Future[None] | None = None
     _ws_closed_future: asyncio.Future[Any] | None = None
+    _ws_lost_by: BaseException | None = None
     _ws_user_classes: ClassVar[tuple[type, ...]] = ()
 
     # -- what asyncio calls --------------------------------------------------------------------------------------
@@ -135,6 +136,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         connection = self._ws_connection
         if connection is None or connection.state is State.CLOSED:
             return
+        if exc is not None:
+            self._ws_lost_by = exc
         result = connection.lost()
         if self._ws_idle is not None:
             self._ws_idle.stop()
@@ -147,8 +150,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             self._ws_never_open(self._ws_open_future)
         if self._ws_closed_future is not None and not self._ws_closed_future.done():
             self._ws_closed_future.set_result(self)
+        # `transport` stays: `onClose` may ask it whom this was (`get_extra_info`).
         self._ws_outbox.lost(lambda: Disconnected(self.wasNotCleanReason or "the connection is closed"))
-        self.transport = None
         if self._ws_intake is not None:
             self._ws_intake.finish(lambda: self._ws_call(self.onClose, "onClose", *result))
         else:
@@ -186,7 +189,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     @property
     def sendBufferSize(self) -> int:
         """Octets that wait to be sent."""
-        return 0 if self.transport is None else self._ws_outbox.waiting
+        return 0 if self.transport is None or self.state == State.CLOSED else self._ws_outbox.waiting
 
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
         """Starts the closing handshake; ignored when it has started or the connection is closed.

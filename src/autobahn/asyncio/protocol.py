@@ -269,6 +269,11 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
         Raises `ConnectionDeny` to close with 1008 and its reason, which is no error of the program.
         """
 
+    @property
+    def http_status_line(self) -> str | None:
+        """The first line of the server's answer."""
+        return None if self._ws_connection is None else self._ws_connection.status_line
+
     def failHandshake(self, reason: str) -> None:
         """Drops the connection; nothing happens once it is open."""
         if self._ws_connection is not None:
@@ -310,9 +315,9 @@ class WebSocketClientProtocol(WebSocketAdapterProtocol):
             resource=_or(ask.resource, factory.resource),
             is_secure=factory.isSecure,
             useragent=ask.useragent,
-            headers=_or(ask.headers, factory.headers),
+            headers=ask.headers or factory.headers,
             origin=_or(ask.origin, factory.origin),
-            protocols=tuple(_or(ask.protocols, factory.protocols) or ()),
+            protocols=tuple(ask.protocols or factory.protocols or ()),
             extensions=tuple(o.get_extension_string() for o in options.perMessageCompressionOffers),
             version=13 if options.version >= 13 else 8,
         )

@@ -45,10 +45,32 @@ class Hello(Message, tag=1):
     details: Dict
 
 
+def _detail(key: str) -> Any:
+    return property(lambda self: self.details.get(key), doc=f"Details.{key}, or None.")
+
+
 class Welcome(Message, tag=2):
+    """``onWelcome`` gets one: programs read there what the documented class has, before there are SessionDetails."""
+
     code: ClassVar[int] = 2
     session: Id
     details: Dict
+
+    realm = _detail("realm")
+    roles = _detail("roles")
+    authid = _detail("authid")
+    authrole = _detail("authrole")
+    authmethod = _detail("authmethod")
+    authprovider = _detail("authprovider")
+    authextra = _detail("authextra")
+    resumed = _detail("resumed")
+    resumable = _detail("resumable")
+    resume_token = _detail("resume_token")
+
+    @property
+    def custom(self) -> Dict:
+        """Details that are the router's own: those whose names begin with ``x_``."""
+        return {key: value for key, value in self.details.items() if key.startswith("x_")}
 
 
 class Abort(Message, tag=3):

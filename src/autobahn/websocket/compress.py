@@ -39,6 +39,11 @@ __all__ = (
     "OWN_MEM_LEVEL",
     "OWN_WINDOW_BITS",
     "PERMESSAGE_COMPRESSION_EXTENSION",
+    "PerMessageBzip2",
+    "PerMessageBzip2Offer",
+    "PerMessageBzip2OfferAccept",
+    "PerMessageBzip2Response",
+    "PerMessageBzip2ResponseAccept",
     "PerMessageCompress",
     "PerMessageCompressOffer",
     "PerMessageCompressOfferAccept",
@@ -91,5 +96,11 @@ if not TYPE_CHECKING:
 
 else:
     from autobahn.websocket.compress_brotli import *  # noqa: F403
-    from autobahn.websocket.compress_bzip2 import *  # noqa: F403
+    from autobahn.websocket.compress_bzip2 import (
+        PerMessageBzip2,
+        PerMessageBzip2Offer,
+        PerMessageBzip2OfferAccept,
+        PerMessageBzip2Response,
+        PerMessageBzip2ResponseAccept,
+    )
     from autobahn.websocket.compress_snappy import *  # noqa: F403

@@ -93,7 +93,8 @@ def check_may_request(name: str, value: object, is_accepted: bool) -> None:
 
 def _json(self: Any) -> dict[str, Any]:
     public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-    return {"extension": self.EXTENSION_NAME, **public}
+    plain = {name: value.__json__() if hasattr(value, "__json__") else value for name, value in public.items()}
+    return {"extension": self.EXTENSION_NAME, **plain}
 
 
 def _repr(self: object) -> str:

@@ -190,7 +190,7 @@ class ServerConnection(Connection):
 class ClientConnection(Connection):
     """The client's end. `start` sends the request; after `connection_handshake`, `proceed` opens the connection."""
 
-    __slots__ = ("_body_missing", "_head", "_held", "_peer", "_request", "refusal", "refusal_body")
+    __slots__ = ("_body_missing", "_head", "_held", "_peer", "_request", "refusal", "refusal_body", "status_line")
 
     is_server = False
     options: ClientOptions
@@ -203,6 +203,8 @@ class ClientConnection(Connection):
         self._held: list[bytes] = []
         self._request: ClientRequest | None = None
         self._body_missing = 0
+        self.status_line: str | None = None
+        """The first line of the answer, once its head has been received."""
         self.refusal: http.Response | None = None
         """The answer of a server that answered with another status than 101, and the first octets of its body."""
         self.refusal_body = b""
@@ -243,6 +245,7 @@ class ClientConnection(Connection):
             if head is None:
                 return
             response = http.parse_response(head, max_headers=self.options.maxHandshakeHeaders)
+            self.status_line = f"HTTP/{response.version} {response.status} {response.reason}"
             if response.status != 101:
                 self._refused(response, self._head.rest)
                 return

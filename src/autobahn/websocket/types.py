@@ -91,7 +91,8 @@ class ConnectionResponse(_Record):
 class ConnectingRequest(_Record):
     """What a client is going to ask for; a client's `onConnecting` may return one.
 
-    `None` takes the value of the factory, except for `useragent`, where it leaves the header out.
+    `None` takes the value of the factory, except for `useragent`, where it leaves the header out. So do `headers` and
+    `protocols` that are empty: without an argument they are a dict and a list of their own, to be filled.
     """
 
     __slots__ = ("headers", "host", "origin", "port", "protocols", "resource", "useragent")
@@ -121,10 +122,10 @@ class ConnectingRequest(_Record):
         self.host = host
         self.port = port
         self.resource = resource
-        self.headers = headers
+        self.headers: Mapping[str, HeaderValue] | dict[str, HeaderValue] = {} if headers is None else headers
         self.useragent = useragent
         self.origin = origin
-        self.protocols = protocols
+        self.protocols: list[str] = [] if protocols is None else protocols
 
 
 class ConnectionAccept:
