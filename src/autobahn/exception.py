@@ -139,7 +139,8 @@ class ConnectionClosed(Disconnected):
     `code` and `reason`: how it ended, seen from here: those of the peer's close frame, 1005 when that had none, 1006
     and an explanation when the connection ended without. `local_code`, `local_reason`: of the close frame sent here;
     `remote_code`, `remote_reason`: of the peer's; `None` where there was none. `was_clean`: both were exchanged.
-    `closed_by_me`: the closing began here. `peer`: who it was.
+    `closed_by_me`: the closing began here. `peer`: who it was. The error of the system that ended the connection, when
+    there is one, is `__cause__`.
     """
 
     def __init__(

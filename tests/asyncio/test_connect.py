@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import random
+import socket
+import struct
 
 import pytest
 
@@ -168,6 +171,19 @@ async def test_a_slow_receiver_pauses_the_peer(loop_name):
 # -- cancelling --------------------------------------------------------------------------------------------------
 
 
+async def test_none_is_no_limit_of_what_may_wait(loop_name):
+    async with (
+        autobahn.serve(echo, max_queue=None, max_queue_size=None) as server,
+        autobahn.connect(server.url, max_queue=None, max_queue_size=None) as ws,
+    ):
+        sent = [str(number) for number in range(200)]
+        for message in sent:
+            await ws.send(message)
+        await ws.ping()  # whose pong comes behind the echoes
+        assert not ws.is_paused
+        assert [await ws.recv() for _ in sent] == sent
+
+
 async def test_a_cancelled_recv_loses_no_message(loop_name):
     """N30: cancelled at random points, every number is seen once and in order."""
     count = 3000
@@ -317,7 +333,26 @@ def test_what_is_no_url_is_refused_at_the_call(url):
         autobahn.connect(url)
 
 
-@pytest.mark.parametrize("options", [{"nonsense": 1}, {"auth": {}}, {"compression": "brotli"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"nonsense": 1},
+        {"auth": {}},
+        {"compression": "brotli"},
+        {"open_timeout": "3"},
+        {"open_timeout": -1},
+        {"headers": [("a", "b")]},
+        {"max_redirects": "many"},
+        {"local_addr": "127.0.0.1"},
+        {"sock": 5},
+        {"unix": 5},
+        {"cookies": {}},
+        {"server_hostname": 5},
+        {"max_queue": "many"},
+        {"max_queue": -1},
+        {"max_queue_size": 1.5},
+    ],
+)
 def test_wrong_options_are_refused_at_the_call(options):
     with pytest.raises((TypeError, ValueError), match="expected"):
         autobahn.connect("ws://a/", **options)
@@ -363,6 +398,57 @@ async def test_a_server_without_wamp_is_no_router():
         with pytest.raises(ConnectFailed) as caught:
             await autobahn.connect(server.url, realm="realm1")
         assert caught.value.phase in ("handshake", "join")
+
+
+async def test_one_block_at_a_time(loop_name):
+    async with autobahn.serve(echo) as server:
+        connecting = autobahn.connect(server.url)
+        async with connecting as ws:
+            with pytest.raises(RuntimeError, match="expected one block at a time"):
+                async with connecting:
+                    pass
+            await ws.send("a")
+            assert await ws.recv() == "a"
+        async with connecting as ws:  # one after the other is fine
+            await ws.send("b")
+            assert await ws.recv() == "b"
+    for _ in range(2):  # and so is one that could not be opened
+        with pytest.raises(ConnectFailed):
+            async with connecting:
+                pass
+
+
+def reset(sock):
+    """The socket's end will be a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def test_a_reset_connection_names_the_error_of_the_system(loop_name):
+    async def handler(ws):
+        await ws.recv()
+        reset(ws.get_extra_info("socket"))
+        ws.abort()
+
+    async with autobahn.serve(handler) as server, autobahn.connect(server.url) as ws:
+        await ws.send("a")
+        for call in (ws.recv, lambda: ws.send("b"), ws.ping):
+            with pytest.raises(ConnectionClosedError) as caught:
+                await call()
+            assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
+async def test_a_reset_in_the_handshake_names_the_error_of_the_system(loop_name):
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        reset(writer.get_extra_info("socket"))
+        writer.transport.abort()
+
+    listener = await asyncio.start_server(handler, "127.0.0.1", 0)
+    with pytest.raises(InvalidHandshake) as caught:
+        await autobahn.connect(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    assert caught.value.errno == errno.ECONNRESET
+    listener.close()
 
 
 def test_errors_in_words():

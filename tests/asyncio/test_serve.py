@@ -61,7 +61,61 @@ async def test_reuse_port(loop_name):
             await autobahn.serve(echo, "127.0.0.1", first.port)
 
 
-@pytest.mark.parametrize("options", [{"nonsense": 1}, {"compression": "brotli"}, {"subprotocols": "chat"}])
+async def test_no_host_is_all_addresses(loop_name):
+    async with autobahn.serve(echo, None) as server, autobahn.connect(server.url) as ws:
+        assert server.sockets[0].getsockname()[0] in {"0.0.0.0", "::"}
+        await ws.send("a")
+        assert await ws.recv() == "a"
+
+
+async def test_what_serve_returns_starts_a_server_each_time(loop_name):
+    serving = autobahn.serve(echo)
+    first, second = await serving, await serving
+    assert first is not second
+    assert first.port != second.port
+    await first.close()
+    async with autobahn.connect(second.url) as ws:
+        await ws.send("a")
+        assert await ws.recv() == "a"
+    await second.close()
+    async with serving as third:
+        assert third.port
+    with pytest.raises(ConnectFailed):
+        await autobahn.connect(third.url)
+
+
+async def test_a_server_that_could_not_start_holds_no_socket(monkeypatch):
+    def fails(*args, **kwargs):
+        taken.extend(sock.getsockname()[1] for sock in args[0].sockets)
+        raise RuntimeError("no luck")
+
+    taken = []
+    monkeypatch.setattr("autobahn.asyncio.serve.accept_directly", fails)
+    with pytest.raises(RuntimeError, match="no luck"):
+        await autobahn.serve(echo)
+    with socket.create_server(("127.0.0.1", taken[0])):
+        pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"nonsense": 1},
+        {"compression": "brotli"},
+        {"subprotocols": "chat"},
+        {"host": 5},
+        {"port": "8080"},
+        {"port": -1},
+        {"port": 70000},
+        {"sock": 5},
+        {"unix": 5},
+        {"ssl": True},
+        {"headers": [("a", "b")]},
+        {"origins": "https://example.com"},
+        {"max_queue": "many"},
+        {"max_queue_size": -1},
+    ],
+)
 def test_wrong_options_are_refused_at_the_call(options):
     with pytest.raises((TypeError, ValueError), match="expected"):
         autobahn.serve(echo, **options)
@@ -85,6 +139,14 @@ async def test_a_handler_that_raises_is_logged_once_and_closes_1011(loop_name, c
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1
     assert errors[0].exc_info[0] is KeyError
+
+
+async def test_a_handler_that_is_no_coroutine_function_is_told_so(loop_name, caplog):
+    async with autobahn.serve(lambda ws: None) as server, autobahn.connect(server.url) as ws:
+        with pytest.raises(ConnectionClosedError) as caught:
+            await ws.recv()
+    assert caught.value.code == 1011
+    assert "expected a handler that is a coroutine function, got one that returned NoneType" in caplog.text
 
 
 async def test_a_handler_whose_peer_left_is_no_error(loop_name, caplog):

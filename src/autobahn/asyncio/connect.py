@@ -18,8 +18,8 @@ from autobahn.asyncio.factory import WebSocketClientFactory
 from autobahn.asyncio.joining import Joining, close_session
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.reconnecting import Reconnecting
-from autobahn.asyncio.stream import StreamClientProtocol, WebSocket
-from autobahn.asyncio.target import DEFAULTS, OF_WEBSOCKET, ConnectOptions, Opening, Target
+from autobahn.asyncio.stream import StreamClientProtocol, WebSocket, queue_bounds
+from autobahn.asyncio.target import DEFAULTS, OF_WEBSOCKET, ConnectOptions, Opening, Target, expect_options
 from autobahn.asyncio.wamp import Session
 from autobahn.asyncio.wampws import WampWebSocketClientFactory
 from autobahn.exception import ConnectionClosed
@@ -94,6 +94,7 @@ def connect(
     if unknown := options.keys() - DEFAULTS.keys():
         raise TypeError(f"expected options out of {', '.join(DEFAULTS)}, got {sorted(unknown)[0]!r}")
     settings: ConnectOptions = {**DEFAULTS, **options}
+    expect_options(settings)
     target = Target.of(url, settings)
     if target.rawsocket and (unfit := sorted(options.keys() & OF_WEBSOCKET)):
         raise TypeError(f"expected options that RawSocket has, got {unfit[0]!r}")
@@ -122,9 +123,11 @@ class StreamClientFactory(WebSocketClientFactory):
 
 
 def _websocket(target: Target, settings: ConnectOptions) -> Reconnecting[WebSocket]:
+    queue = queue_bounds(settings["max_queue"], settings["max_queue_size"])
+
     def make(target: Target) -> StreamClientFactory:
         factory = StreamClientFactory(protocols=settings["subprotocols"], **_request(target, settings))
-        factory.queue = {"max_queue": settings["max_queue"], "max_queue_size": settings["max_queue_size"]}
+        factory.queue = queue
         factory.setProtocolOptions(**_protocol_options(settings))
         return factory
 

@@ -16,7 +16,10 @@ def handshake_failure(protocol: Any, **where: Any) -> InvalidHandshake:
         return InvalidHandshake(reason, **where)
     refusal = connection.refusal
     if refusal is None:
-        return InvalidHandshake(connection.not_clean_reason or "the opening handshake failed", **where)
+        failure = InvalidHandshake(connection.not_clean_reason or "the opening handshake failed", **where)
+        failure.__cause__ = cause = protocol._ws_lost_by
+        failure.errno = getattr(cause, "errno", None)
+        return failure
     return InvalidStatus(
         f"the server answered with HTTP status {refusal.status}",
         status=refusal.status,

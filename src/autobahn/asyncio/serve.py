@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import socket
 import ssl as ssl_module
@@ -13,9 +14,10 @@ from typing import Any, Literal, TypedDict, Unpack
 from autobahn.asyncio.accepting import accept_directly
 from autobahn.asyncio.factory import IDENT, WebSocketServerFactory
 from autobahn.asyncio.managed import Managed
-from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket
+from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket, queue_bounds
 from autobahn.exception import ConnectionClosed
 from autobahn.log import Log
+from autobahn.wamp._record import expect_type
 from autobahn.websocket.negotiation import accept_deflate
 from autobahn.websocket.options import MAX_MESSAGE_SIZE
 from autobahn.websocket.origins import SAME_ORIGIN
@@ -63,8 +65,8 @@ class ServeOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float | None
     max_size: int | None
-    max_queue: int
-    max_queue_size: int
+    max_queue: int | None
+    max_queue_size: int | None
 
 
 DEFAULTS: ServeOptions = {
@@ -90,7 +92,9 @@ DEFAULTS: ServeOptions = {
 }
 
 
-def serve(handler: Handler, host: str = "127.0.0.1", port: int = 0, **options: Unpack[ServeOptions]) -> Managed[Server]:
+def serve(
+    handler: Handler, host: str | None = "127.0.0.1", port: int = 0, **options: Unpack[ServeOptions]
+) -> Managed[Server]:
     """Runs `handler(ws)` for every connection; await it, or use it as `async with`:
 
         async def echo(ws):
@@ -101,16 +105,22 @@ def serve(handler: Handler, host: str = "127.0.0.1", port: int = 0, **options: U
             await server.serve_forever()
 
     When the handler returns, the connection is closed with 1000; when it raises, that is logged once and the connection
-    is closed with 1011. Port 0 takes any free port: `server.port` and `server.url` tell. Leaving the block is
-    `server.close()`. Options: see `ServeOptions`.
+    is closed with 1011. `host` `None` stands for all addresses of this machine. Port 0 takes any free port:
+    `server.port` and `server.url` tell. Leaving the block is `server.close()`. Every `await` and every block starts a
+    server of its own. Options: see `ServeOptions`.
+
+    Raises `TypeError` and `ValueError` at the call, and `OSError` when it cannot listen.
     """
     if unknown := options.keys() - DEFAULTS.keys():
         raise TypeError(f"expected options out of {', '.join(DEFAULTS)}, got {sorted(unknown)[0]!r}")
     if not callable(handler):
         raise TypeError(f"expected a handler that is callable, got {type(handler).__name__}")
-    server = Server(handler, host, port, {**DEFAULTS, **options})
+    settings: ServeOptions = {**DEFAULTS, **options}
+    _expect_place(host, port, settings)
+    checked: list[Server] = [Server(handler, host or "", port, settings)]  # what is wrong shows up here
 
     async def start() -> Server:
+        server = checked.pop() if checked else Server(handler, host or "", port, settings)
         await server._start()
         return server
 
@@ -118,6 +128,18 @@ def serve(handler: Handler, host: str = "127.0.0.1", port: int = 0, **options: U
         await server.close()
 
     return Managed(start, close)
+
+
+def _expect_place(host: Any, port: Any, options: ServeOptions) -> None:
+    """Where to listen is of the types it must have. Raises `TypeError` or `ValueError`."""
+    expect_type("host", host, str)
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"expected port of type int, got {type(port).__name__}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"expected a port from 0 to 65535, got {port}")
+    expect_type("unix", options["unix"], (str, os.PathLike))
+    expect_type("sock", options["sock"], socket.socket)
+    expect_type("ssl", options["ssl"], ssl_module.SSLContext)
 
 
 class StreamServerFactory(WebSocketServerFactory):
@@ -186,14 +208,17 @@ class Server:
 
     def _make_factory(self) -> StreamServerFactory:
         options = self._options
+        expect_type("headers", options["headers"], Mapping)
         url = "ws://localhost" if options["ssl"] is None else "wss://localhost"
         factory = StreamServerFactory(
             url, options["subprotocols"], options["server_header"], headers=options["headers"]
         )
         factory.server_of_streams = self
         factory.processRequest = options["process_request"]
-        factory.queue = {"max_queue": options["max_queue"], "max_queue_size": options["max_queue_size"]}
+        factory.queue = queue_bounds(options["max_queue"], options["max_queue_size"])
         origins = options["origins"]
+        if isinstance(origins, str):
+            raise TypeError(f"expected origins as list of str, got {origins!r}")
         settings: dict[str, Any] = {
             "allowedOrigins": [SAME_ORIGIN] if origins is None else list(origins),
             "allowNullOrigin": origins is not None and "null" in origins,
@@ -215,6 +240,14 @@ class Server:
     async def _start(self) -> None:
         """The server listens. Raises `OSError`."""
         self._listeners = await self._listen()
+        try:
+            self._listens()
+        except BaseException:
+            self._listeners.close()
+            raise
+
+    def _listens(self) -> None:
+        assert self._listeners is not None
         accept_directly(self._listeners, self._factory, self._options["backlog"], tls=self._options["ssl"])
         secure = self._options["ssl"] is not None
         address = self.sockets[0].getsockname()
@@ -307,7 +340,11 @@ class Server:
     async def _handle(self, stream: WebSocket) -> None:
         """Runs the handler, and closes the connection as it ended."""
         try:
-            await self._handler(stream)
+            result: Any = self._handler(stream)
+            if not inspect.isawaitable(result):
+                kind = type(result).__name__
+                raise TypeError(f"expected a handler that is a coroutine function, got one that returned {kind}")
+            await result
         except asyncio.CancelledError:
             stream.start_close(1001, GOING_AWAY)
         except Exception as exc:

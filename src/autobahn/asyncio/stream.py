@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections import deque
 from typing import Any
@@ -18,6 +19,22 @@ MAX_QUEUE = 64
 MAX_QUEUE_SIZE = 1024 * 1024
 ORDERLY = frozenset({None, 1000, 1001, 1005})
 _SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})  # RFC 6455 7.4.1 and the IANA registry
+
+
+def queue_bounds(max_queue: Any, max_queue_size: Any) -> dict[str, int]:
+    """The bounds of what may wait to be received, as `WebSocket` takes them; `None` is none.
+
+    Raises `TypeError` or `ValueError`.
+    """
+    bounds = {"max_queue": max_queue, "max_queue_size": max_queue_size}
+    for name, value in bounds.items():
+        if value is None:
+            bounds[name] = sys.maxsize
+        elif not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"expected {name} of type int or None, got {type(value).__name__}")
+        elif value < 0:
+            raise ValueError(f"expected {name} to be 0 or more, got {value}")
+    return bounds
 
 
 class WebSocket:
@@ -127,7 +144,8 @@ class WebSocket:
             self._protocol.sendMessage(payload, is_binary, doNotCompress=not compress)
         except Disconnected:
             await self.wait_closed()
-            raise self._error() from None
+            error = self._error()
+            raise error from error.__cause__
         await self.drain()
 
     async def drain(self) -> None:
@@ -139,7 +157,8 @@ class WebSocket:
             await drain()
         except (Disconnected, ConnectionError):
             await self.wait_closed()
-            raise self._error() from None
+            error = self._error()
+            raise error from error.__cause__
 
     async def ping(self) -> float:
         """Sends a ping and waits for its pong; the seconds between them. Raises `ConnectionClosed`.
@@ -290,7 +309,7 @@ class WebSocket:
         protocol = self._protocol
         codes = {protocol.localCloseCode, protocol.remoteCloseCode}
         kind = ConnectionClosedOK if protocol.wasClean and codes <= ORDERLY else ConnectionClosedError
-        return kind(
+        error = kind(
             was_clean=protocol.wasClean,
             explanation=protocol.wasNotCleanReason,
             local_code=protocol.localCloseCode,
@@ -300,6 +319,9 @@ class WebSocket:
             closed_by_me=protocol.closedByMe or protocol.failedByMe,
             peer=protocol.peer,
         )
+        if not protocol.wasClean:
+            error.__cause__ = protocol._ws_lost_by
+        return error
 
 
 # -- the protocols: what those of both roles are, in place of a common base ------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -16,6 +17,7 @@ from autobahn.asyncio.refused import handshake_failure
 from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE
 from autobahn.asyncio.urls import parse_any_url
 from autobahn.exception import ConnectFailed, ConnectTimeout, InvalidStatus, InvalidURI
+from autobahn.wamp._record import expect_seconds, expect_type
 from autobahn.websocket.cookies import CookieJar
 from autobahn.websocket.options import MAX_MESSAGE_SIZE
 from autobahn.websocket.proxy import Proxy, environment_proxy, parse_proxy
@@ -37,9 +39,10 @@ class ConnectOptions(TypedDict, total=False):
     TLS: `ssl`: an `ssl.SSLContext` with own CAs, client certificate, ...; default: the system's CAs, names checked.
     `server_hostname`: the name the server must prove and gets by SNI, when it is not the URL's.
     Way: `proxy`: URL or dict of a proxy, `None` for none; default: what `WSS_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
-    `NO_PROXY` say (`WS_PROXY`, `HTTP_PROXY` for ws). `proxy_ssl`: the context for an https proxy. `unix`: the path
-    of a Unix socket, or `sock`: a connected socket, to use in place of the URL's host and port. `local_addr`: (host,
-    port) to come from. `max_redirects`: how many HTTP redirects are followed (5); credentials stay with their origin.
+    `NO_PROXY` say (`WS_PROXY`, `HTTP_PROXY` for ws), never for this machine itself. `proxy_ssl`: the context for an
+    https proxy. `unix`: the path of a Unix socket, or `sock`: a connected socket, to use in place of the URL's host and
+    port. `local_addr`: (host, port) to come from. `max_redirects`: how many HTTP redirects are followed (5);
+    credentials stay with their origin.
     Limits: `open_timeout` (10) for everything up to the open connection, `close_timeout` (10) for the closing
     handshake, `ping_interval` (20) and `ping_timeout` (20) of keep-alive, `max_size` of a message (16 MiB), and
     `max_queue` messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
@@ -63,8 +66,8 @@ class ConnectOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float | None
     max_size: int | None
-    max_queue: int
-    max_queue_size: int
+    max_queue: int | None
+    max_queue_size: int | None
     cookies: CookieJar | None
 
 
@@ -96,6 +99,28 @@ OF_WEBSOCKET = frozenset({
     "cookies",
 })  # fmt: skip
 """Options that mean nothing to RawSocket."""
+
+
+def expect_options(settings: ConnectOptions) -> None:
+    """What is used as it was given is of the type it must have. Raises `TypeError` or `ValueError`."""
+    expect_seconds("open_timeout", settings["open_timeout"])
+    for name, kind in _KINDS.items():
+        expect_type(name, settings.get(name), kind)
+    redirects = settings["max_redirects"]
+    if not isinstance(redirects, int) or redirects < 0:
+        raise TypeError(f"expected max_redirects as int, 0 or more, got {redirects!r}")
+    local = settings["local_addr"]
+    if local is not None and (not isinstance(local, tuple | list) or len(local) != 2):
+        raise TypeError(f"expected local_addr as (host, port), got {local!r}")
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "headers": Mapping,
+    "server_hostname": str,
+    "unix": (str, os.PathLike),
+    "sock": socket.socket,
+    "cookies": CookieJar,
+}
 
 
 @dataclass(frozen=True, slots=True)
