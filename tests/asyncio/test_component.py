@@ -159,6 +159,58 @@ async def test_several_transports_in_turn():
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("register", [False, True])
+async def test_plain_join_listeners_have_run_when_main_begins(register):
+    """Then `async` ones begin: what a listener has kept of the session is there."""
+    trace = []
+
+    async def main(loop, session):
+        trace.append("main")
+        await session.call("wamp.session.count")
+        trace.append("main ends")
+
+    async def slow(session, details):
+        trace.append("async join")
+
+    async with Router() as router:
+        component = Component(main=main, transports=[transport(router.url)], realm="realm1")
+        component.on_join(slow)
+        component.on_join(lambda session, details: trace.append("join"))
+        component.on_ready(lambda session: trace.append("ready"))
+        if register:
+            component.register("com.example.one")(lambda: 1)
+        await component.start()
+    assert trace[:3] == ["join", "main", "async join"] and set(trace[3:]) == {"ready", "main ends"}
+
+
+async def test_listeners_that_fail_are_reported_and_the_others_run():
+    """Plain or not, in any order; an error at join keeps "ready" away."""
+    trace = []
+
+    def fails(session, details):
+        raise ValueError("plain")
+
+    async def fails_later(session, details):
+        raise ValueError("async")
+
+    async def joined(session, details):
+        trace.append("join")
+        session.onUserError = lambda failure, text: trace.append(str(failure.value))
+        await asyncio.sleep(0)
+        session.leave()
+
+    async with Router() as router:
+        component = Component(transports=[transport(router.url)], realm="realm1")
+        component.on_connect(
+            lambda session, _: setattr(session, "onUserError", lambda f, _: trace.append(str(f.value)))
+        )
+        for listener in (fails, joined, fails_later):
+            component.on_join(listener)
+        component.on_ready(lambda session: trace.append("ready"))
+        await component.start()
+    assert trace == ["plain", "join", "async"]
+
+
 async def test_a_failing_main_is_retried_then_given_up():
     runs = []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autobahn.asyncio.loops import get_or_create_event_loop, loop_at_hand
@@ -263,29 +263,51 @@ class Component:
         return await self.announce(event, None, *args, **kwargs)
 
     async def announce(self, event: str, session: Any, /, *args: Any, **kwargs: Any) -> bool:
-        """Run all listeners of ``event`` together; an error of one is reported once. True when none failed."""
-        listeners = self._listeners.of(event)
-        if not listeners:
-            return True
-        return all(await asyncio.gather(*(self._call(event, session, fn, args, kwargs) for fn in listeners)))
+        """Run all listeners of ``event`` together; an error of one is reported once. True when none failed.
 
-    async def _call(self, event: str, session: Any, fn: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+        All are called before others get a turn: plain functions have run when ``async`` ones, and ``main``, begin.
+        """
+        outcomes = [self._call(event, session, fn, args, kwargs) for fn in tuple(self._listeners.of(event))]
+        running = [self._settle(event, session, outcome) for outcome in outcomes if not isinstance(outcome, bool)]
+        try:
+            settled = await asyncio.gather(*running) if running else []
+        finally:
+            for outcome in outcomes:
+                if inspect.iscoroutine(outcome):
+                    outcome.close()  # nothing to do, unless we were cancelled before it began
+        return False not in outcomes and all(settled)
+
+    def _call(self, event: str, session: Any, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What is to be awaited, or whether there was no error."""
         task = asyncio.current_task()
         assert task is not None
         self._listening.add(task)
         try:
             outcome = fn(*args, **kwargs)
-            if inspect.isawaitable(outcome):
-                await outcome
         except Exception as exc:
-            if session is not None:
-                session._user_error(exc, f"While notifying '{event}' of a component")
-            else:
-                self.log.error("While notifying '{event}' of a component", event=event, exc_info=exc)
-            return False
+            return self._listener_failed(event, session, exc)
+        finally:
+            self._listening.discard(task)
+        return outcome if inspect.isawaitable(outcome) else True
+
+    async def _settle(self, event: str, session: Any, outcome: Awaitable[Any]) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        self._listening.add(task)
+        try:
+            await outcome
+        except Exception as exc:
+            return self._listener_failed(event, session, exc)
         finally:
             self._listening.discard(task)
         return True
+
+    def _listener_failed(self, event: str, session: Any, exc: Exception) -> bool:
+        if session is not None:
+            session._user_error(exc, f"While notifying '{event}' of a component")
+        else:
+            self.log.error("While notifying '{event}' of a component", event=event, exc_info=exc)
+        return False
 
     def _make_authenticators(self) -> list[Any]:
         if not self._authentication:
