@@ -149,6 +149,19 @@ async def test_a_handler_that_is_no_coroutine_function_is_told_so(loop_name, cap
     assert "expected a handler that is a coroutine function, got one that returned NoneType" in caplog.text
 
 
+async def test_what_was_cancelled_below_a_handler_is_an_error_and_no_shutdown(loop_name, caplog):
+    async def handler(ws):
+        below = asyncio.ensure_future(asyncio.Event().wait())
+        below.cancel()
+        await below
+
+    async with autobahn.serve(handler) as server, autobahn.connect(server.url) as ws:
+        with pytest.raises(ConnectionClosedError) as caught:
+            await ws.recv()
+    assert caught.value.code == 1011
+    assert caplog.text.count("CancelledError()") == 1
+
+
 async def test_a_handler_whose_peer_left_is_no_error(loop_name, caplog):
     async def talk(ws):
         while True:

@@ -44,8 +44,8 @@ class ServeOptions(TypedDict, total=False):
     "same-origin", this server's own); `subprotocols` in order of preference; `headers` for every answer and
     `server_header`; `compression`: "deflate" accepts permessage-deflate.
     Limits: `max_connections`; `open_timeout` (5) of the opening handshake, `close_timeout` (10) of the closing one;
-    `ping_interval` (20) and `ping_timeout` (20) of keep-alive; `max_size` of a message (16 MiB), and `max_queue`
-    messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
+    `ping_interval` (20) and `ping_timeout` (20) of keep-alive; `max_size` of a message either way (16 MiB), and
+    `max_queue` messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
     """
 
     ssl: ssl_module.SSLContext | None
@@ -345,11 +345,14 @@ class Server:
                 kind = type(result).__name__
                 raise TypeError(f"expected a handler that is a coroutine function, got one that returned {kind}")
             await result
-        except asyncio.CancelledError:
-            stream.start_close(1001, GOING_AWAY)
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             if isinstance(exc, ConnectionClosed) and stream.closed:
                 return  # the peer left while the handler was talking to it
+            task = asyncio.current_task()
+            if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
+                stream.start_close(1001, GOING_AWAY)
+                return
+            # A CancelledError of something else that the handler awaited is an error like any other.
             log.error("handler of {peer} raised {error}", peer=stream.peer, error=repr(exc), exc_info=exc)
             stream.start_close(1011, "internal error")
         else:

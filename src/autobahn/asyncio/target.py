@@ -44,8 +44,8 @@ class ConnectOptions(TypedDict, total=False):
     port. `local_addr`: (host, port) to come from. `max_redirects`: how many HTTP redirects are followed (5);
     credentials stay with their origin.
     Limits: `open_timeout` (10) for everything up to the open connection, `close_timeout` (10) for the closing
-    handshake, `ping_interval` (20) and `ping_timeout` (20) of keep-alive, `max_size` of a message (16 MiB), and
-    `max_queue` messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
+    handshake, `ping_interval` (20) and `ping_timeout` (20) of keep-alive, `max_size` of a message either way
+    (16 MiB), and `max_queue` messages (64) or `max_queue_size` octets (1 MiB) that may wait before reading pauses.
     """
 
     subprotocols: Sequence[str]
@@ -104,8 +104,12 @@ OF_WEBSOCKET = frozenset({
 def expect_options(settings: ConnectOptions) -> None:
     """What is used as it was given is of the type it must have. Raises `TypeError` or `ValueError`."""
     expect_seconds("open_timeout", settings["open_timeout"])
+    if not isinstance(settings["headers"], Mapping):
+        raise TypeError(f"expected headers as dict, got {type(settings['headers']).__name__}")
     for name, kind in _KINDS.items():
         expect_type(name, settings.get(name), kind)
+    if own := next((name for name in settings["headers"] if name.lower() in _OWN_HEADERS), None):
+        raise ValueError(f"expected headers that the handshake does not send itself, got {own!r}")
     redirects = settings["max_redirects"]
     if not isinstance(redirects, int) or redirects < 0:
         raise TypeError(f"expected max_redirects as int, 0 or more, got {redirects!r}")
@@ -114,8 +118,11 @@ def expect_options(settings: ConnectOptions) -> None:
         raise TypeError(f"expected local_addr as (host, port), got {local!r}")
 
 
+_OWN_HEADERS = frozenset({
+    "host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
+    "sec-websocket-extensions",
+})  # fmt: skip
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    "headers": Mapping,
     "server_hostname": str,
     "unix": (str, os.PathLike),
     "sock": socket.socket,
