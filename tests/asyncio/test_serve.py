@@ -112,6 +112,8 @@ async def test_a_server_that_could_not_start_holds_no_socket(monkeypatch):
         {"ssl": True},
         {"headers": [("a", "b")]},
         {"origins": "https://example.com"},
+        {"backlog": "many"},
+        {"process_request": 5},
         {"max_queue": "many"},
         {"max_queue_size": -1},
     ],

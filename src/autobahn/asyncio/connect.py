@@ -131,6 +131,8 @@ def _websocket(target: Target, settings: ConnectOptions) -> Reconnecting[WebSock
         factory.setProtocolOptions(**_protocol_options(settings))
         return factory
 
+    make(target)  # what is wrong shows up here and not at the first attempt
+
     async def stream(protocol: Any) -> WebSocket:
         opened: WebSocket = protocol.stream
         return opened

@@ -140,6 +140,9 @@ def _expect_place(host: Any, port: Any, options: ServeOptions) -> None:
     expect_type("unix", options["unix"], (str, os.PathLike))
     expect_type("sock", options["sock"], socket.socket)
     expect_type("ssl", options["ssl"], ssl_module.SSLContext)
+    expect_type("backlog", options["backlog"], int)
+    if (hook := options["process_request"]) is not None and not callable(hook):
+        raise TypeError(f"expected process_request to be callable, got {type(hook).__name__}")
 
 
 class StreamServerFactory(WebSocketServerFactory):

@@ -108,7 +108,7 @@ def expect_options(settings: ConnectOptions) -> None:
         raise TypeError(f"expected headers as dict, got {type(settings['headers']).__name__}")
     for name, kind in _KINDS.items():
         expect_type(name, settings.get(name), kind)
-    if own := next((name for name in settings["headers"] if name.lower() in _OWN_HEADERS), None):
+    if own := next((name for name in settings["headers"] if str(name).lower() in _OWN_HEADERS), None):
         raise ValueError(f"expected headers that the handshake does not send itself, got {own!r}")
     redirects = settings["max_redirects"]
     if not isinstance(redirects, int) or redirects < 0:
