@@ -28,6 +28,7 @@ class Pretended:
         self.given = []  # what was written, in order
         self.waiting = 0
         self.closing = False
+        self.closed = False
         self.reading = True
         self.ends = 0  # how often the end was met
         self.failures = []
@@ -36,7 +37,10 @@ class Pretended:
         self.given.append(bytes(data))
 
     def is_closing(self):
-        return self.closing
+        return self.closing or self.closed
+
+    def get_protocol(self):
+        return None if self.closed else self
 
     def is_reading(self):
         return self.reading and not self.closing

@@ -25,6 +25,9 @@ class Line:
     def is_closing(self):
         return False
 
+    def get_protocol(self):
+        return self
+
     def is_reading(self):
         return True
 

@@ -90,7 +90,8 @@ cdef class Gatherer:
     def send(self, bint is_last=False):
         """Whether all octets waiting went to the socket, and to the transport what that does not take at once.
 
-        False: nothing has changed, because nothing is attached, or the transport is closing or has octets waiting.
+        False: nothing has changed, because nothing is attached, or the transport is closed or has octets waiting.
+        While it is closing its socket is still open: what that takes at once leaves, and the rest is lost.
         `is_last`: the transport is closed next, so FIN may go with them.
         """
         return self._send(is_last)
@@ -172,10 +173,10 @@ cdef class Gatherer:
         cdef Py_ssize_t size = self._filled, sent
         if transport is None:
             return False
-        if self._is_asyncios:  # the same without two Python calls
-            if transport._closing or transport._buffer:
+        if transport._closing if self._is_asyncios else transport.is_closing():
+            if transport.get_protocol() is None:  # the number of its socket may be somebody else's by now
                 return False
-        elif transport.is_closing() or transport.get_write_buffer_size():
+        if transport._buffer if self._is_asyncios else transport.get_write_buffer_size():
             return False
         if not size:
             return True

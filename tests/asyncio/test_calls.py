@@ -103,8 +103,11 @@ async def test_T_RPC_6_a_caller_that_goes_interrupts_the_callee(kind):
         await callee.call("wamp.session.count")
         caller.transport.abort()
         await ended.wait()
-        with pytest.raises(TransportLost):
+        with pytest.raises(TransportLost) as caught:
             await future
+        assert isinstance(caught.value, ApplicationError)  # programs catch the one or the other
+        assert caught.value.error == "wamp.close.transport_lost"
+        assert str(caught.value) and "ApplicationError" not in str(caught.value)
         assert await callee.call("wamp.session.count") == 1 and callee.errors == []
 
 

@@ -131,7 +131,7 @@ def test_all_octets_come_in_order_however_many_the_socket_takes(calls, is_full, 
         assert expected.endswith(given_on)
 
 
-@pytest.mark.parametrize(("name", "value"), [("waiting", 1), ("closing", True)])
+@pytest.mark.parametrize(("name", "value"), [("waiting", 1), ("closed", True)])
 def test_a_transport_in_another_state_gets_the_octets_itself(name, value):
     with pair() as (transport, other):
         setattr(transport, name, value)

@@ -52,6 +52,7 @@ from autobahn.wamp.exception import (
     InvalidPayload,
     InvalidUriError,
     NotAuthorized,
+    RequestLost,
     StreamOverflow,
     TypeCheckError,
 )
@@ -136,7 +137,7 @@ class Client(ApplicationSession):
             )
         except NoSuchItem as exc:
             print(exc.args)
-        except TypeCheckError as exc:
+        except (RequestLost, TypeCheckError) as exc:
             print(exc.error)
         except ApplicationError as exc:
             print(exc.error, exc.args, exc.kwargs, exc.error_message(), exc.remote_traceback)

@@ -161,7 +161,10 @@ def compression(offers: list[compress.PerMessageCompressOffer]) -> compress.PerM
     for offer in offers:
         if isinstance(offer, compress.PerMessageDeflateOffer):
             return compress.PerMessageDeflateOfferAccept(offer)
+        if isinstance(offer, compress.PerMessageBzip2Offer):
+            return compress.PerMessageBzip2OfferAccept(offer)
     print(compress.PERMESSAGE_COMPRESSION_EXTENSION, compress.PerMessageDeflateResponse, compress.PerMessageDeflate)
+    print(compress.PerMessageBzip2Response, compress.PerMessageBzip2ResponseAccept, compress.PerMessageBzip2)
     print(compress.PerMessageCompress, compress.PerMessageCompressResponse, compress.PerMessageCompressResponseAccept)
     print(compress.PerMessageDeflateMixin, compress_base.PerMessageCompress, compress_deflate.PerMessageDeflate)
     return None

@@ -101,7 +101,7 @@ def test_raw_octets_and_then_frames(unit):
             assert drained(other) + b"".join(transport.given) == twin_of(calls[:n])
 
 
-@pytest.mark.parametrize(("name", "value"), [("waiting", 1), ("closing", True)])
+@pytest.mark.parametrize(("name", "value"), [("waiting", 1), ("closed", True)])
 def test_a_transport_in_another_state_gets_the_octets_itself(unit, name, value):
     with pair() as (transport, other):
         setattr(transport, name, value)
@@ -144,7 +144,22 @@ def test_a_transport_that_has_met_an_error_is_told_nothing_more(unit):
         writer.frame(2, b"b" * 20_000)
         assert writer.send()
         assert len(transport.given) == 1
-        assert not writer.send()
+        writer.frame(2, b"c")
+        assert writer.send()
+        assert (len(transport.given), writer.size) == (1, 0)
+
+
+def test_while_a_transport_is_closing_its_socket_takes_what_it_can(unit):
+    with pair() as (transport, other):
+        writer = writer_of(unit, transport)
+        transport.closing = True
+        writer.frame(2, b"abc")
+        assert writer.send()
+        assert drained(other) == b"\x82\x03abc"
+        fill(transport.sock)
+        writer.frame(2, b"lost")
+        assert writer.send()
+        assert (transport.given, writer.size) == ([], 0)
 
 
 def test_nothing_is_sent_before_attach_and_after_detach(unit):

@@ -301,7 +301,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
 
     def connection_receiver(self) -> Callable[[bytes, bool], Any]:
         """Who takes whole messages: `onMessage` itself when it is a plain function and nobody watches."""
-        is_async = _is_async(self.onMessage)
+        is_async = self._ws_intake is not None or _is_async(self.onMessage)  # nothing overtakes what waits there
         receiver: Callable[[bytes, bool], Any] = self._ws_queue_message if is_async else self.onMessage
         if self._ws_meter is not None:
             receiver = self._ws_meter.received(receiver)
@@ -381,8 +381,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             # The same without a Python call on the way: what a program sends most goes straight to the frame unit.
             self.sendMessage = connection.send_message  # type: ignore[method-assign]
         self._ws_call(self.onOpen, "onOpen")
-        if "onMessage" in self.__dict__:
-            connection.renew_receiver()  # the program put it there just now
+        connection.watch_receiver(self.__dict__)
         if self._ws_open_future is not None and not self._ws_open_future.done():
             self._ws_open_future.set_result(None)
 

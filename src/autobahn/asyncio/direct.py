@@ -27,14 +27,19 @@ _INSIDES = (
 )
 
 
+def is_plain(transport: asyncio.BaseTransport) -> bool:
+    """Whether this is a loop's own transport for a plain socket."""
+    kind = type(transport)
+    return (kind.__module__, kind.__qualname__) in _PLAIN
+
+
 def plain_socket(transport: asyncio.BaseTransport) -> int | None:
     """The descriptor of the socket to which `transport` writes what it gets and nothing else; `None`: not known.
 
     These transports try to send at once when they hold nothing, and hold what the socket does not take. So octets that
     are sent past one that is open and holds nothing arrive as if it had sent them.
     """
-    kind = type(transport)
-    if (kind.__module__, kind.__qualname__) not in _PLAIN:
+    if not is_plain(transport):
         return None
     sock = transport.get_extra_info("socket")
     number = -1 if sock is None else int(sock.fileno())

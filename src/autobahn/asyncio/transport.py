@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from autobahn.asyncio.deadline import Deadline
-from autobahn.asyncio.direct import is_asyncios, plain_socket
+from autobahn.asyncio.direct import is_asyncios, is_plain, plain_socket
 from autobahn.asyncio.timers import timers_of
 
 HIGH_WATER = 65536
@@ -121,6 +121,11 @@ class Outbox:
             if not self.paused:
                 buffer.attach(self._transport, sock, is_asyncios(self._transport))
 
+    def _try_direct(self) -> None:
+        sock = plain_socket(self._transport)
+        if sock is not None:
+            self.go_direct(self.buffer, sock)
+
     def _end_direct(self) -> None:
         """The socket is left alone: it is the transport's, which closes it."""
         if self._direct is not None:
@@ -133,6 +138,8 @@ class Outbox:
         buffer = self.buffer
         if buffer is not None and buffer.size:
             if self._direct is not None and self._direct.send():
+                return
+            if not self._closed and self._transport.is_closing() and self._send_last():
                 return
             self._taken += buffer.size
             if self.paused:
@@ -150,10 +157,22 @@ class Outbox:
             else:
                 buffer.flush(self._transport.write)
 
+    def _send_last(self) -> bool:
+        """A program closed the transport, which drops what comes now, but its socket is open until the next turn."""
+        assert self.buffer is not None
+        if not is_plain(self._transport):
+            return False
+        if self._transport.get_protocol() is None:  # it is gone, and the program kept that from us
+            self.buffer.take()
+            return True
+        if self._direct is None:
+            self._try_direct()
+        return self._direct is not None and self._direct.send()
+
     def close(self) -> None:
         """Flushes, then closes the transport once it has written everything."""
-        if self._direct is None and (sock := plain_socket(self._transport)) is not None:
-            self.go_direct(self.buffer, sock)
+        if self._direct is None:
+            self._try_direct()
         if self._direct is not None and not self.paused:
             self._direct.send(True)  # with FIN in the same segment: half the work for both ends
         self._flush_all()

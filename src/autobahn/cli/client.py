@@ -117,10 +117,10 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         return asyncio.run(_run(args))
-    except ApplicationError as exc:
-        return fail(_text_of(exc), ANSWERED)
     except (ConnectFailed, TransportLost) as exc:
         return fail(f"{args.url}: {exc}", NOT_CONNECTED)
+    except ApplicationError as exc:
+        return fail(_text_of(exc), ANSWERED)
     except (ValueError, TypeError, OSError, Error) as exc:
         return fail(exc, WRONG)
     except KeyboardInterrupt:

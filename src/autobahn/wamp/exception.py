@@ -17,6 +17,7 @@ __all__ = (
     "InvalidUriError",
     "NotAuthorized",
     "ProtocolError",
+    "RequestLost",
     "SerializationError",
     "SessionNotReady",
     "StreamOverflow",
@@ -119,6 +120,16 @@ class ApplicationError(Error):
             f"enc_algo={self.enc_algo}, callee={self.callee}, callee_authid={self.callee_authid}, "
             f"callee_authrole={self.callee_authrole}, forward_for={self.forward_for})"
         )
+
+
+class RequestLost(TransportLost, ApplicationError):
+    """The link went away while an answer was expected; its URI is ``wamp.close.transport_lost``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("wamp.close.transport_lost", *args, **kwargs)
+
+    def __str__(self) -> str:
+        return " ".join(str(arg) for arg in self.args) or self.error
 
 
 class TypeCheckError(ApplicationError):

@@ -18,7 +18,7 @@ from autobahn.wamp.errors import Errors
 from autobahn.wamp.eventhistory import event_history
 from autobahn.wamp.events import PubSub
 from autobahn.wamp.eventstream import EventStream
-from autobahn.wamp.exception import ApplicationError, ProtocolError, SessionNotReady, TransportLost
+from autobahn.wamp.exception import ApplicationError, ProtocolError, RequestLost, SessionNotReady, TransportLost
 from autobahn.wamp.failure import Failure
 from autobahn.wamp.interfaces import IPayloadCodec, ISession, ITransportHandler
 from autobahn.wamp.lifecycle import State
@@ -444,7 +444,7 @@ class ClientSession(_Interfaces):
 
         def make() -> Exception:
             if reason == CloseDetails.REASON_TRANSPORT_LOST:
-                return TransportLost(text or "")
+                return RequestLost(*([] if text is None else [text]))
             return ApplicationError(reason, *([] if text is None else [text]))
 
         self._caller.fail_all(make)

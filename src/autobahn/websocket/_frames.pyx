@@ -7,6 +7,8 @@ message or output buffer is never used after a call into Python code.
 
 import os
 
+from cpython.dict cimport PyDict_GetItemWithError
+
 from autobahn.websocket.errors import FrameError
 
 include "../_gather.pxi"
@@ -49,6 +51,8 @@ cdef class Reader:
 
     cdef public object on_message  # may be replaced at any time
     cdef object _on_ping, _on_pong, _on_close, _on_result, _on_error
+    cdef dict _own  # see `watch`
+    cdef object _override, _renew
     cdef object _inflater, _stream
     cdef object _tail  # an incomplete header or control frame, or None
     cdef object _single  # the message when it is one inflated piece, or None
@@ -111,6 +115,12 @@ cdef class Reader:
     def limit(self, u64 max_message):
         """Messages from now on may have `max_message` octets."""
         self._max_message = max_message
+
+    def watch(self, dict own, renew):
+        """`renew` is called before a message when ``own["onMessage"]`` is not what it was (at first: nothing)."""
+        self._own = own
+        self._override = None
+        self._renew = renew
 
     def stop(self):
         """Everything later is ignored; a `feed` at work returns after the present callback."""
@@ -179,7 +189,7 @@ cdef class Reader:
         self._stopped = True
         self._remaining = 0
         self._in_message = False
-        self._tail = None
+        self._tail = self._own = self._override = self._renew = None
         self._drop_message()
 
     cdef void _drop_message(self) noexcept:
@@ -570,7 +580,13 @@ cdef class Reader:
 
     cdef int _deliver(self, object payload, bint is_binary) except -1:
         cdef object result
+        cdef PyObject *override
         try:
+            if self._own is not None:
+                override = PyDict_GetItemWithError(self._own, "onMessage")
+                if override != <PyObject *>self._override and (override != NULL or self._override is not None):
+                    self._override = None if override == NULL else <object>override
+                    self._renew()
             result = self.on_message(payload, is_binary)
             if result is not None:
                 self._on_result(result)

@@ -1,7 +1,7 @@
 """Python twin of the compiled frame unit: same events and errors for the same bytes under any split."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from autobahn.websocket._masking import LANES, Octets, mask_lanes, mask_number, speedups
 from autobahn.websocket._place_py import MOST, Place
@@ -35,8 +35,9 @@ class Reader:
     __slots__ = (
         "_apply_mask", "_compressed", "_fin", "_gathered", "_in_message", "_inflater", "_is_binary",
         "_is_long", "_key", "_mask_bits", "_max_frame", "_max_message", "_on_close", "_on_error", "_on_ping",
-        "_on_pong", "_on_result", "_parts", "_place", "_proven", "_quick_max", "_remaining", "_stopped", "_stream",
-        "_tail", "_total", "_utf8_tail", "_validate_utf8", "_working", "_xor", "on_message",
+        "_on_pong", "_on_result", "_override", "_own", "_parts", "_place", "_proven", "_quick_max", "_remaining",
+        "_renew", "_stopped", "_stream", "_tail", "_total", "_utf8_tail", "_validate_utf8", "_working", "_xor",
+        "on_message",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the seam of design.md 3.1
@@ -70,6 +71,8 @@ class Reader:
         self._max_message = max_message
         self._inflater = inflater
         self._stream = stream
+        self._own: dict[str, Any] | None = None
+        self._override = self._renew = cast(Any, None)
         self._quick_max = self._quick_limit()
         self._xor = speedups() if apply_mask and masked is not False else None
         self._working = False
@@ -105,6 +108,10 @@ class Reader:
         """The longest payload that `_quick` takes; -1: it takes none."""
         return -1 if self._stream is not None else min(65535, self._max_frame or 65535, self._max_message or 65535)
 
+    def watch(self, own: dict[str, Any], renew: Callable[[], object]) -> None:
+        """`renew` is called before a message when ``own["onMessage"]`` is not what it was (at first: nothing)."""
+        self._own, self._override, self._renew = own, None, renew
+
     def stop(self) -> None:
         """Everything later is ignored; a `feed` at work returns after the present callback."""
         self._stopped = True
@@ -113,6 +120,7 @@ class Reader:
         self._tail = self._utf8_tail = b""
         self._parts = []
         self._gathered = bytearray()
+        self._own = self._override = self._renew = None
         if self._place is not None:
             self._place.leave()
             self._place = None
@@ -472,6 +480,9 @@ class Reader:
 
     def _deliver(self, payload: bytes, is_binary: bool) -> None:
         try:
+            if self._own is not None and self._own.get("onMessage") is not self._override:
+                self._override = self._own.get("onMessage")
+                self._renew()
             result = self.on_message(payload, is_binary)
             if result is not None:
                 self._on_result(result)

@@ -26,6 +26,7 @@ class Transport(Protocol):
     """What `Writer.attach` takes: writes to its socket what it gets, unchanged and in order."""
 
     def is_closing(self) -> bool: ...
+    def get_protocol(self) -> object: ...
     def get_write_buffer_size(self) -> int: ...
     def write(self, data: Octets, /) -> object: ...
 
@@ -188,10 +189,13 @@ class Writer:
     def send(self, is_last: bool = False) -> bool:
         """Whether all octets waiting went to the socket, and to the transport what that does not take at once.
 
-        False: nothing has changed, because nothing is attached, or the transport is closing or has octets waiting.
+        False: nothing has changed, because nothing is attached, or the transport is closed or has octets waiting.
+        While it is closing its socket is still open: what that takes at once leaves, and the rest is lost.
         """
         transport = self._transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        if transport is None or (transport.is_closing() and transport.get_protocol() is None):
+            return False  # nothing attached, or the number of its socket may be somebody else's by now
+        if transport.get_write_buffer_size():
             return False
         size = self.size
         if not size:

@@ -252,6 +252,11 @@ class Connection(ABC):
             stream=events.connection_stream(),
         )
 
+    def watch_receiver(self, own: dict[str, Any]) -> None:
+        """`own` are the attributes of a protocol: from now on one that is put there as ``onMessage`` takes messages."""
+        if self.reader is not None:
+            self.reader.watch(own, self.renew_receiver)
+
     def renew_receiver(self) -> None:
         """Asks `connection_receiver` again who takes messages."""
         if self.reader is not None:
