@@ -365,6 +365,18 @@ def test_wrong_options_are_refused_at_the_call(options):
         autobahn.connect("ws://a/", **options)
 
 
+@pytest.mark.parametrize("name", ["max_size", "close_timeout", "ping_interval", "ping_timeout"])
+@pytest.mark.parametrize("value", ["5", -1, [], True, float("nan")])
+def test_an_error_of_an_option_says_the_name_the_program_used(name, value):
+    for start in (
+        lambda: autobahn.connect("ws://a/", **{name: value}),
+        lambda: autobahn.connect("rs://a:1/", realm="realm1", **{name: value}),
+        lambda: autobahn.serve(echo, **{name: value}),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^expected {name} "):
+            start()
+
+
 # -- sessions ----------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from autobahn.asyncio.factory import WebSocketClientFactory
 from autobahn.asyncio.joining import Joining, close_session
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.asyncio.reconnecting import Reconnecting
-from autobahn.asyncio.stream import StreamClientProtocol, WebSocket, queue_bounds
+from autobahn.asyncio.stream import StreamClientProtocol, WebSocket, limits_of, queue_bounds
 from autobahn.asyncio.target import DEFAULTS, OF_WEBSOCKET, ConnectOptions, Opening, Target, expect_options
 from autobahn.asyncio.wamp import Session
 from autobahn.asyncio.wampws import WampWebSocketClientFactory
@@ -162,10 +162,7 @@ def _protocol_options(settings: ConnectOptions) -> dict[str, Any]:
     """The documented options behind ours; `open_timeout` is kept here and not there."""
     options: dict[str, Any] = {
         "openHandshakeTimeout": 0,
-        "closeHandshakeTimeout": settings["close_timeout"] or 0,
-        "autoPingInterval": settings["ping_interval"] or 0,
-        "autoPingTimeout": settings["ping_timeout"] or 0,
-        "maxMessagePayloadSize": settings["max_size"] or 0,
+        **limits_of(settings, "close_timeout", "ping_interval", "ping_timeout", "max_size"),
     }
     if settings["compression"] == "deflate":
         options["perMessageCompressionOffers"] = [PerMessageDeflateOffer()]
@@ -244,13 +241,9 @@ def _session(
 
 def _rawsocket_options(settings: ConnectOptions) -> dict[str, Any]:
     """The documented options behind ours."""
-    return {
-        "openHandshakeTimeout": 0,
-        "closeHandshakeTimeout": settings["close_timeout"] or 0,
-        "autoPingInterval": settings["ping_interval"] or 0,
-        "autoPingTimeout": settings["ping_timeout"] or 0,
-        "maxMessagePayloadSize": min(settings["max_size"] or MAX_RAWSOCKET, MAX_RAWSOCKET),
-    }
+    limits = limits_of(settings, "close_timeout", "ping_interval", "ping_timeout", "max_size")
+    size = min(limits["maxMessagePayloadSize"] or MAX_RAWSOCKET, MAX_RAWSOCKET)
+    return limits | {"openHandshakeTimeout": 0, "maxMessagePayloadSize": size}
 
 
 def _serializers(given: Iterable[Any], rawsocket: bool) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from autobahn.asyncio.accepting import accept_directly
 from autobahn.asyncio.factory import IDENT, WebSocketServerFactory
 from autobahn.asyncio.managed import Managed
-from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket, queue_bounds
+from autobahn.asyncio.stream import MAX_QUEUE, MAX_QUEUE_SIZE, StreamServerProtocol, WebSocket, limits_of, queue_bounds
 from autobahn.exception import ConnectionClosed
 from autobahn.log import Log
 from autobahn.wamp._record import expect_type
@@ -226,12 +226,8 @@ class Server:
             "allowedOrigins": [SAME_ORIGIN] if origins is None else list(origins),
             "allowNullOrigin": origins is not None and "null" in origins,
             "webStatus": False,
-            "maxConnections": options["max_connections"] or 0,
-            "openHandshakeTimeout": options["open_timeout"] or 0,
-            "closeHandshakeTimeout": options["close_timeout"] or 0,
-            "autoPingInterval": options["ping_interval"] or 0,
-            "autoPingTimeout": options["ping_timeout"] or 0,
-            "maxMessagePayloadSize": options["max_size"] or 0,
+            **limits_of(options, "max_connections", "open_timeout", "close_timeout"),
+            **limits_of(options, "ping_interval", "ping_timeout", "max_size"),
         }
         if options["compression"] == "deflate":
             settings["perMessageCompressionAccept"] = accept_deflate

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.exception import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, Disconnected
+from autobahn.wamp._record import expect_type
 from autobahn.websocket.connection import State
 
 __all__ = ("WebSocket",)
@@ -35,6 +38,31 @@ def queue_bounds(max_queue: Any, max_queue_size: Any) -> dict[str, int]:
         elif value < 0:
             raise ValueError(f"expected {name} to be 0 or more, got {value}")
     return bounds
+
+
+_DOCUMENTED = {
+    "open_timeout": "openHandshakeTimeout",
+    "close_timeout": "closeHandshakeTimeout",
+    "ping_interval": "autoPingInterval",
+    "ping_timeout": "autoPingTimeout",
+    "max_size": "maxMessagePayloadSize",
+    "max_connections": "maxConnections",
+}
+
+
+def limits_of(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The documented options behind those of `connect` and `serve` with these names; `None` and 0 are no limit.
+
+    Raises `TypeError` or `ValueError`, which say the names the program used.
+    """
+    limits = {}
+    for name in names:
+        value = options[name]
+        expect_type(name, value, int if name.startswith("max_") else (int, float))
+        if value is not None and not 0 <= value < math.inf:
+            raise ValueError(f"expected {name} to be 0 or more, or None, got {value}")
+        limits[_DOCUMENTED[name]] = value or 0
+    return limits
 
 
 class WebSocket:
