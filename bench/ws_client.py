@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import harness
 import tables
-from ws_server import BASE, KIB, Shape
+from ws_server import BASE, HANDLER, KIB, OCTETS, Shape
 
 SHAPES = [
     Shape("256 B, 64 in flight", 256, 64, goal="≤ 1.3×"),
@@ -21,7 +21,8 @@ SHAPES = [
 
 NOTE = (
     "CPU µs of the client per message it sends and gets back; medians as above. `raw` keeps as many octets under way "
-    "without a protocol. The server is the C program, on the other core."
+    "without a protocol; `raw + handler` calls the program's function for each message besides. The "
+    "server is the C program, on the other core."
 )
 
 
@@ -30,6 +31,7 @@ def competitors() -> dict[str, tuple[str, str, dict[str, str]]]:
     peers, autobahn = harness.environment("bench"), harness.environment("autobahn")
     return {
         BASE: (harness.OUR_PYTHON, "echo_raw.py", {}),
+        HANDLER: (harness.OUR_PYTHON, "echo_raw.py", {"WITH_HANDLER": "1"}),
         "ours": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env()),
         "ours pure": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env(AUTOBAHN_PURE="1")),
         "picows": (peers, "echo_picows.py", {}),
@@ -57,7 +59,7 @@ def clients(
 
 def bench(options: tables.Options, uvloop: bool) -> tables.Table:
     """The table for one loop."""
-    rounds, seconds = options.sized(5, 0.18)
+    rounds, seconds = options.sized(9, 0.18)
     generator = harness.build("wsbench")
     names = options.wanted(list(competitors()), BASE)
     chosen = {name: command for name, command in competitors().items() if name in names}
@@ -74,7 +76,7 @@ def bench(options: tables.Options, uvloop: bool) -> tables.Table:
                 job = {"size": shape.size, "inflight": shape.inflight, "warm": seconds / 3, "seconds": seconds}
 
                 def measure(who: str, job: dict = job) -> harness.Sample | None:
-                    server = servers["raw" if who == BASE else "ws"]
+                    server = servers["raw" if who in OCTETS else "ws"]
                     return started[who].measure(job | {"port": server.port}, server)
 
                 samples = tables.interleave(list(started), rounds, measure)

@@ -88,9 +88,9 @@ VISITORS: list[tuple[str, str, str, tuple[str, ...]]] = [
 
 def handshakes(options: tables.Options) -> tables.Table:
     """Opening and closing."""
-    rounds, seconds = options.sized(4, 0.3)
+    rounds, seconds = options.sized(7, 0.3)
     generator = harness.build("wsbench")
-    same = (ws_server.BASE, "ours pure + speedups")  # no handshake of its own, no frames
+    same = (*ws_server.OCTETS, "ours pure + speedups")  # no handshake of its own, no frames
     names = options.wanted(["C", *(name for name in ws_server.competitors() if name not in same)], "C")
     rows = []
     for loop in ("asyncio", "uvloop"):

@@ -11,6 +11,9 @@ import msgspec
 import tables
 
 BASE = "raw"
+HANDLER = "raw + handler"
+OCTETS = (BASE, HANDLER)
+"""What knows no frames."""
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -44,7 +47,9 @@ SHAPES = [
 NOTE = (
     "CPU µs of the server per message: median of the slices; in brackets the median of the ratios to `raw`, round by "
     "round. `raw` is an `asyncio.Protocol` that echoes octets on the same loop, `C` an epoll program that echoes "
-    "WebSocket messages. Binary unless it says text. `+ speedups`: with what masks in C in the package `websockets`."
+    "WebSocket messages. `raw + handler` calls the program's function for each message besides, from a loop in C: no "
+    "library that calls Python back can do with less. Binary unless it says text. `+ speedups`: with what masks in C "
+    "in the package `websockets`."
 )
 
 
@@ -54,6 +59,7 @@ def competitors() -> dict[str, tuple[str, str, dict[str, str]]]:
     speedups, source = harness.environment("speedups"), harness.SOURCE or str(harness.ROOT / "src")
     return {
         BASE: (harness.OUR_PYTHON, "echo_raw.py", {}),
+        HANDLER: (harness.OUR_PYTHON, "echo_raw.py", {"WITH_HANDLER": "1"}),
         "ours": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env()),
         "ours pure": (harness.OUR_PYTHON, "echo_autobahn.py", harness.our_env(AUTOBAHN_PURE="1")),
         "ours pure + speedups": (speedups, "echo_autobahn.py", {"PYTHONPATH": source, "AUTOBAHN_PURE": "1"}),
@@ -93,7 +99,7 @@ def payload(size: int, text: bool) -> bytes:
 
 def bench(options: tables.Options, uvloop: bool) -> tables.Table:
     """The table for one loop. Every server is up the whole time; one at a time gets load."""
-    rounds, seconds = options.sized(5, 0.16)
+    rounds, seconds = options.sized(9, 0.16)
     generator = harness.build("wsbench")
     names = options.wanted(["C", *competitors()], BASE)
     rows = []
@@ -109,7 +115,7 @@ def bench(options: tables.Options, uvloop: bool) -> tables.Table:
                 def measure(who: str, shape: Shape = shape, frame: pathlib.Path = frame) -> harness.Sample | None:
                     server = servers[who]
                     numbers = [shape.inflight, shape.connections, seconds / 3, seconds]
-                    mode = "raw" if who == BASE else "ws"
+                    mode = "raw" if who in OCTETS else "ws"
                     command = [str(server.port), mode, str(frame), *map(str, numbers), server.pids()]
                     return harness.load([generator, "load", *command])
 
