@@ -35,7 +35,7 @@ PUBLIC = {
         EventDetails ISession InvalidUri ProtocolError PublishOptions RegisterOptions SerializationError SessionDetails
         SessionNotReady SubscribeOptions TransportLost error register subscribe""",
     "autobahn.wamp.exception": """ApplicationError Error InvalidPayload InvalidUri InvalidUriError NotAuthorized
-        ProtocolError SerializationError SessionNotReady StreamOverflow TransportLost TypeCheckError""",
+        ProtocolError RequestLost SerializationError SessionNotReady StreamOverflow TransportLost TypeCheckError""",
     "autobahn.wamp.types": """Accept CallDetails CallOptions CallResult Challenge CloseDetails ComponentConfig Deny
         EncodedPayload Event EventDetails HelloDetails HelloReturn Publication PublishOptions RegisterOptions
         Registration SessionDetails SessionIdent SubscribeOptions Subscription TransportDetails""",

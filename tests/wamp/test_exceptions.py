@@ -71,8 +71,15 @@ def test_bases() -> None:
         assert issubclass(cls, e.Error)
     assert issubclass(e.Error, RuntimeError)
     assert issubclass(e.TypeCheckError, ApplicationError)
+    assert e.RequestLost.__bases__ == (e.TransportLost, ApplicationError)
     for plain in (e.NotAuthorized, e.InvalidUri, e.InvalidPayload):
         assert plain.__bases__ == (Exception,)
+
+
+def test_a_lost_request() -> None:
+    for exc in (e.RequestLost("gone"), pickle.loads(pickle.dumps(e.RequestLost("gone")))):
+        assert (exc.error, exc.args, str(exc)) == ("wamp.close.transport_lost", ("gone",), "gone")
+    assert str(e.RequestLost()) == "wamp.close.transport_lost"
 
 
 def test_application_error() -> None:
