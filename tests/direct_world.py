@@ -15,6 +15,7 @@ from autobahn.asyncio.websocket import (
 )
 from autobahn.websocket._masking import mask
 from frames_world import KEY, head
+from socket_line import read_until
 from websocket_world import until
 
 SKIP = "only the compiled unit does it"
@@ -193,10 +194,7 @@ def play(pump, transport, other, pieces, read, before=0):
                 assert pump.received > before
         if then_read:
             read()
-    while pump.received < total:
-        before = pump.received
-        read()
-        assert pump.received > before
+    read_until(total, pump, read)
     read()  # nothing is there
     assert pump.received == total
     assert not transport.ends

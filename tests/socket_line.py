@@ -3,6 +3,14 @@
 import socket
 
 
+def read_until(total, pump, read):
+    """`read` as often as it takes until `pump` has received `total` octets, each time some."""
+    while pump.received < total:
+        before = pump.received
+        read()
+        assert pump.received > before
+
+
 class Line:
     """A pair of sockets, and the transport that a unit asks about one of them."""
 
@@ -62,10 +70,7 @@ class Line:
                     rest = rest[self.other.send(rest) :]
                 except BlockingIOError:
                     read()
-            while pump.received < came:
-                before = pump.received
-                read()
-                assert pump.received > before
+            read_until(came, pump, read)
 
     def sent(self):
         """What has gone to the other end, and then what was left to the transport."""

@@ -31,10 +31,9 @@ def queue_bounds(max_queue: Any, max_queue_size: Any) -> dict[str, int]:
     """
     bounds = {"max_queue": max_queue, "max_queue_size": max_queue_size}
     for name, value in bounds.items():
+        expect_type(name, value, int)
         if value is None:
             bounds[name] = sys.maxsize
-        elif not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"expected {name} of type int or None, got {type(value).__name__}")
         elif value < 0:
             raise ValueError(f"expected {name} to be 0 or more, got {value}")
     return bounds

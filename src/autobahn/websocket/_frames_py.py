@@ -1,11 +1,11 @@
 """Python twin of the compiled frame unit: same events and errors for the same bytes under any split."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from autobahn.websocket._masking import LANES, Octets, mask_lanes, mask_number, speedups
 from autobahn.websocket._place_py import MOST, Place
-from autobahn.websocket._rules_py import continue_utf8, fail, judge_first, judge_length, parse_close
+from autobahn.websocket._rules_py import Stream, continue_utf8, fail, judge_first, judge_length, parse_close
 from autobahn.websocket._writer_py import Writer
 from autobahn.websocket.compress_base import Inflating
 from autobahn.websocket.errors import FrameError
@@ -17,16 +17,6 @@ _SMALL = 4096  # pieces below are gathered, so that tiny fragments pin no object
 _SLICE = 65536  # octets parsed at a time
 _PEEK = 256  # the same, where a long frame may begin: enough for a head, or a whole control frame
 _LONG = 16384  # a frame behind which another long one is expected
-
-
-class Stream(Protocol):
-    """Takes the pieces of messages as they arrive, in place of `on_message`."""
-
-    def message_begin(self, is_binary: bool, /) -> object: ...
-    def frame_begin(self, length: int, /) -> object: ...
-    def frame_data(self, data: bytes, /) -> object: ...
-    def frame_end(self) -> object: ...
-    def message_end(self) -> object: ...
 
 
 class Reader:

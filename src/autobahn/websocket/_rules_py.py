@@ -1,9 +1,19 @@
-"""What a frame must hold by itself (RFC 6455 section 5), for the Python twin of the compiled frame unit."""
+"""What a frame must hold by itself (RFC 6455 section 5) and what takes its pieces, for the Python twin."""
 
 from codecs import utf_8_decode
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from autobahn.websocket.errors import FrameError
+
+
+class Stream(Protocol):
+    """Takes the pieces of messages as they arrive, in place of `on_message`."""
+
+    def message_begin(self, is_binary: bool, /) -> object: ...
+    def frame_begin(self, length: int, /) -> object: ...
+    def frame_data(self, data: bytes, /) -> object: ...
+    def frame_end(self) -> object: ...
+    def message_end(self) -> object: ...
 
 
 def fail(reason: str) -> NoReturn:
