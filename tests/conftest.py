@@ -6,10 +6,15 @@ import asyncio
 import inspect
 import logging
 import os
+import sys
 
 import pytest
 
+from autobahn.asyncio import direct
+from autobahn.websocket.frames import COMPILED
+
 TEST_TIMEOUT = 60
+POLLS = COMPILED and sys.platform == "linux"
 
 
 def _loop_factory(name: str):
@@ -56,9 +61,13 @@ def logging_as_before():
     logger.handlers[:] = handlers
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop_name(request):
-    """Ask for this fixture to run an ``async def`` test on both loops."""
-    if request.param == "uvloop":
+@pytest.fixture(params=["asyncio", "uvloop", "uvloop-polled"] if POLLS else ["asyncio", "uvloop"])
+def loop_name(request, monkeypatch):
+    """Ask for this fixture to run an ``async def`` test on both loops, and on uvloop also with all sockets polled."""
+    name, _, is_polled = request.param.partition("-")
+    if name == "uvloop":
         pytest.importorskip("uvloop", reason="uvloop is not installed")
-    return request.param
+    if is_polled:  # from the second read on, and not only when there are many (tests/asyncio/test_poller.py)
+        monkeypatch.setattr(direct, "ENOUGH", 1)
+        monkeypatch.setattr(direct, "CALM", 1)
+    return name

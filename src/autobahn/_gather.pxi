@@ -41,6 +41,24 @@ cdef enum:
 cdef PyObject *_spare = NULL
 
 
+cdef class Methods:
+    """What a type of transports is asked all the time: the functions, which need not be looked up again."""
+
+    cdef object is_closing, get_write_buffer_size, is_reading, get_protocol
+
+
+cdef dict _methods = {}
+
+
+cdef Methods _methods_of(type kind):
+    cdef Methods found = _methods.get(kind)
+    if found is None:
+        found = _methods[kind] = Methods()
+        found.is_closing, found.get_write_buffer_size = kind.is_closing, kind.get_write_buffer_size
+        found.is_reading, found.get_protocol = kind.is_reading, kind.get_protocol
+    return found
+
+
 cdef class Gatherer:
     """Gathers octets in one buffer; `wake()` is called when it stops being empty while not `corked`.
 
@@ -56,8 +74,9 @@ cdef class Gatherer:
     cdef Py_ssize_t _outside_size  # octets in those
     cdef object _transport  # whose socket takes octets straight, or None
     cdef int _socket
-    cdef bint _is_asyncios
+    cdef Methods _methods  # of its type; None: it is asyncio's, whose attributes tell the same
     cdef public bint corked
+    cdef bint _is_late  # what is written while corked is not sent at once after that
     cdef readonly u64 sent  # octets `send` has handed on so far
 
     def __cinit__(self):
@@ -81,7 +100,7 @@ cdef class Gatherer:
         if AB_SOCKETS:
             self._transport = transport
             self._socket = socket
-            self._is_asyncios = is_asyncios
+            self._methods = None if is_asyncios else _methods_of(type(transport))
 
     def detach(self):
         """The socket is not touched any more."""
@@ -166,6 +185,7 @@ cdef class Gatherer:
     @cython.final
     cdef bint _send(self, bint is_last) except -1:
         cdef object transport = self._transport, single
+        cdef Methods of = self._methods
         cdef ab_part parts[2 * MOST_OUTSIDE + 1]
         cdef PyObject *buffer
         cdef Outside *outside
@@ -173,10 +193,10 @@ cdef class Gatherer:
         cdef Py_ssize_t size = self._filled, sent
         if transport is None:
             return False
-        if transport._closing if self._is_asyncios else transport.is_closing():
+        if transport._closing if of is None else of.is_closing(transport):
             if transport.get_protocol() is None:  # the number of its socket may be somebody else's by now
                 return False
-        if transport._buffer if self._is_asyncios else transport.get_write_buffer_size():
+        if transport._buffer if of is None else of.get_write_buffer_size(transport):
             return False
         if not size:
             return True
@@ -288,7 +308,7 @@ cdef class Gatherer:
             else:
                 want = need + need // 2
             # What is sent at the end of this read needs a buffer only until then: the spare one does for all sizes.
-            if self.corked and self._transport is not None and want < LARGE:
+            if self.corked and not self._is_late and self._transport is not None and want < LARGE:
                 want = LARGE
             if want >= LARGE and self._use_spare(need, used):
                 pass

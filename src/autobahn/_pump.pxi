@@ -6,6 +6,9 @@ cdef enum:
     MOST_READS = 4  # of one socket before others have their turn
 
 
+include "_poller.pxi"
+
+
 cdef class Place:
     """Memory of a payload that is being received, lent to a transport; the payload is kept as long as it is lent."""
 
@@ -28,6 +31,12 @@ cdef class BasePump:
     cdef Gatherer _writer  # None: stopped
     cdef object _transport  # whose socket is read, or None
     cdef int _socket
+    cdef Poller _poller  # which reads the socket, or would; or None
+    cdef bint _is_here  # it does
+    cdef int _reads  # by the transport
+    cdef Methods _methods
+    cdef object _protocol  # whose reading that is
+    cdef object _context  # in which it reads
     cdef Place _lent  # to the transport for the read that follows, or None
     cdef bint _was_placed  # the last read had a payload that was missing much
     cdef public object reading  # `read` as the loop and the transport know it, or None
@@ -44,7 +53,11 @@ cdef class BasePump:
         cdef object transport = self._transport
         if self.reading is not None:  # an open transport may have another protocol, of which only `read` would know
             transport._add_reader(self._socket, transport._read_ready)  # does nothing when it is closing
+        if self._poller is not None:
+            self._give_back()
+        self._poller = None
         self._writer = None
+        self._protocol = self._context = None
         self._transport = self._flush = self.reading = self.keep_alive = self._lent = None
         self._stopped()
 
@@ -54,6 +67,19 @@ cdef class BasePump:
             self._transport = transport
             self._socket = socket
         return AB_SOCKETS
+
+    @staticmethod
+    def new_poller(loop, int backend, Py_ssize_t enough, int calm):
+        """A poller for pumps of this kind (`Poller`), or None where there is none."""
+        return Poller(loop, backend, enough, calm) if AB_EPOLL else None
+
+    def share(self, Poller poller not None, transport, int socket):
+        """The poller may read the socket of this transport, which is uvloop's and has its protocol."""
+        self._transport = transport
+        self._socket = socket
+        self._methods = _methods_of(type(transport))
+        self._protocol = transport.get_protocol()
+        self._poller = poller
 
     def get_buffer(self, sizehint):
         """Where the transport puts what it receives."""
@@ -79,6 +105,8 @@ cdef class BasePump:
         cdef Py_ssize_t room
         if self._writer is None:
             return
+        if self._poller is not None and (self._is_here or self._reads < self._poller._calm):
+            self._meet_poller()
         if place is not None:
             self._lent = None
             _check_size(nbytes, place._size)
@@ -112,6 +140,62 @@ cdef class BasePump:
         except BaseException as error:
             transport._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
 
+    cdef int _meet_poller(self) except -1:
+        """The transport has read."""
+        if self._is_here:
+            if self._is_calm():
+                ab_mute(self._poller._backend, self._socket)
+            return 0
+        self._reads += 1
+        if self._reads == self._poller._calm:
+            self._context = _own(ab_context())
+            self._poller._invite(self)
+        return 0
+
+    cdef bint _is_calm(self) except -1:
+        """Whether the transport does nothing but read, for its protocol of before."""
+        cdef object transport = self._transport
+        return (
+            transport.get_protocol() is self._protocol
+            and transport.is_reading()
+            and not transport.get_write_buffer_size()
+        )
+
+    cdef int _give_back(self) except -1:
+        """The transport reads by itself."""
+        cdef object transport = self._transport
+        cdef bint was_here = self._is_here
+        self._reads = 0
+        self._send_late()
+        self._poller._dismiss(self)
+        if was_here and transport.is_reading():
+            transport.pause_reading()  # so that libuv tells the kernel anew what it wants to know
+            transport.resume_reading()
+        return 0
+
+    cdef int _read_here(self) except -1:
+        """The socket has octets, or its end."""
+        cdef object transport = self._transport, context = self._context, loop = self._poller._loop
+        if self._methods.get_protocol(transport) is not self._protocol or not self._methods.is_reading(transport):
+            self._give_back()
+            return 0
+        PyContext_Enter(context)
+        try:
+            self._read()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            _report(loop, transport, error)
+        finally:
+            PyContext_Exit(context)
+        return 0
+
+    cdef int _send_late(self) except -1:
+        """What was written while other sockets were read leaves."""
+        if self._writer is not None and self._writer._filled:
+            self._send()
+        return 0
+
     cdef int _read(self) except -1:
         cdef Py_buffer view
         cdef ab_part parts[2]
@@ -138,7 +222,10 @@ cdef class BasePump:
                 PyBuffer_Release(&view)
             if got < room + want:
                 break
-        if got == 0:
+        if self._poller is not None:
+            if got == 0 or got < -1:
+                self._give_back()  # and libuv meets the same
+        elif got == 0:
             self._transport._read_ready__get_buffer()  # meets the end, too
         elif got < -1:
             self._transport._fatal_error(OSError(-1 - got, os.strerror(-1 - got)), "Fatal read error on socket transport")
@@ -155,10 +242,16 @@ cdef class BasePump:
             self._feed(placed, data, size)
         finally:
             writer.corked = False
-        if writer._filled and self._flush is not None and not writer._send(False):
-            self._flush()
+        if writer._filled and not (self._is_here and self._poller._is_busy and writer._filled < LATE):
+            self._send()
         if self.keep_alive is not None:
             self.keep_alive.active = True
+        return 0
+
+    cdef int _send(self) except -1:
+        cdef object flush = self._flush
+        if flush is not None and not self._writer._send(False):
+            flush()
         return 0
 
     # What a unit's own pump does.

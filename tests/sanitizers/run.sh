@@ -45,7 +45,7 @@ under_asan -c 'import autobahn.rawsocket._frames as f; assert "asan" in f.__file
 under_asan -c 'import autobahn.router._lane as f; assert "asan" in f.__file__, f.__file__'
 under_asan -c 'import autobahn.wamp._cbor as f; assert "asan" in f.__file__, f.__file__'
 under_asan "$root/tests/sanitizers/guarded.py"
-(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/websocket/test_direct_writer.py tests/websocket/test_direct_pump.py tests/rawsocket/test_frames.py tests/rawsocket/test_direct_units.py tests/asyncio/test_lane.py tests/wamp/test_cbor_unit.py)
+(cd "$root" && under_asan -m pytest -q -p no:cacheprovider tests/websocket/test_frames.py tests/websocket/test_frames_limits.py tests/websocket/test_frames_writer.py tests/websocket/test_utf8_blocks.py tests/websocket/test_writer_flush.py tests/websocket/test_direct_writer.py tests/websocket/test_direct_pump.py tests/rawsocket/test_frames.py tests/rawsocket/test_direct_units.py tests/asyncio/test_lane.py tests/asyncio/test_poller.py tests/wamp/test_cbor_unit.py)
 
 gcc -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=undefined \
     -I"$root/src/autobahn/websocket" "$root/tests/sanitizers/utf8.c" -o "$work/utf8"

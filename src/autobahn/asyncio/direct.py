@@ -26,6 +26,12 @@ _INSIDES = (
     "_read_ready_cb",
 )
 
+ENOUGH = 8
+"""Connections of one uvloop loop that receive again and again: from so many on, reading them together pays."""
+
+CALM = 16
+"""Reads after which a connection is one of them. It costs a few system calls, so not for a short one."""
+
 
 def is_plain(transport: asyncio.BaseTransport) -> bool:
     """Whether this is a loop's own transport for a plain socket."""
@@ -52,13 +58,27 @@ def is_asyncios(transport: Any) -> bool:
 
 
 def read_directly(transport: Any, pump: Any, sock: int) -> None:
-    """From now on asyncio's selector loop calls `pump.read` when the socket is readable, if that can be.
+    """From now on the compiled `pump` reads the socket, if that can be. `sock`: what `plain_socket` gave.
 
-    It does what the transport's own function does for a `BufferedProtocol`. `set_protocol` ends that. `sock`: what
-    `plain_socket` gave.
+    asyncio's selector loop calls it in place of the transport's own function for a `BufferedProtocol`. With uvloop it
+    is one of many that are read together (`Poller` of the compiled units). `set_protocol` ends both.
     """
-    if not is_asyncios(transport) or transport._read_ready_cb != transport._read_ready__get_buffer:
-        return
-    if pump.attach(transport, sock):
-        transport._read_ready_cb = pump.reading = pump.read
-        transport._add_reader(sock, pump.reading)  # does nothing while reading is paused
+    if is_asyncios(transport):
+        if transport._read_ready_cb == transport._read_ready__get_buffer and pump.attach(transport, sock):
+            transport._read_ready_cb = pump.reading = pump.read
+            transport._add_reader(sock, pump.reading)  # does nothing while reading is paused
+    elif type(transport).__module__ == "uvloop.loop" and hasattr(pump, "share"):
+        poller = _poller_of(asyncio.get_running_loop(), type(pump))
+        if poller is not None:
+            pump.share(poller, transport, sock)
+
+
+def _poller_of(loop: Any, pumps: Any) -> Any:
+    """The poller of this loop for pumps of this type, or `None`. It lives as long as the loop."""
+    backend = getattr(loop, "_get_backend_id", None)
+    if backend is None or not hasattr(loop, "__dict__"):
+        return None
+    pollers = loop.__dict__.setdefault("_autobahn_pollers", {})
+    if pumps not in pollers:
+        pollers[pumps] = pumps.new_poller(loop, backend(), ENOUGH, CALM)
+    return pollers[pumps]
