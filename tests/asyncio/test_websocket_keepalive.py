@@ -27,6 +27,7 @@ class Watch:
             any_traffic=any_traffic,
             is_excused=excuse,
         )
+        self.keep_alive.start()
 
 
 def test_a_silent_peer_is_dead_after_interval_and_timeout():
@@ -148,6 +149,7 @@ async def test_we_do_not_blame_the_peer_while_we_do_not_read(loop_name):
         for _ in range(100):
             client.sendMessage(bytes(1000))
         await until(lambda: server._ws_intake is not None and not server.transport.is_reading())
+        await until(lambda: server._ws_keep_alive is not None)
         excused = 0
         ours = server._ws_silence_is_ours
 

@@ -321,7 +321,7 @@ async def test_traffic_counts_as_an_answer_to_an_automatic_ping(loop_name):
 async def test_a_stall_of_our_own_loop_is_not_the_peers_silence(loop_name):
     async with World(Echo, autoPingInterval=0.02, autoPingTimeout=0.05) as world:
         client = await world.open()
-        await until(lambda: world.server._ws_keep_alive._payload)
+        await until(lambda: world.server._ws_keep_alive is not None and world.server._ws_keep_alive._payload)
         time.sleep(0.3)
         await asyncio.sleep(0.1)
         client.sendMessage(b"x")

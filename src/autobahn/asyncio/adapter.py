@@ -10,14 +10,14 @@ from operator import attrgetter
 from types import BuiltinMethodType
 from typing import Any, ClassVar, cast
 
-from autobahn.asyncio.direct import plain_socket, read_directly
+from autobahn.asyncio.direct import read_directly
 from autobahn.asyncio.effective_options import user_classes
 from autobahn.asyncio.idle import IdleContexts
 from autobahn.asyncio.intake import Intake
-from autobahn.asyncio.keepalive import KeepAlive
+from autobahn.asyncio.keepalive import KeepAlive, websocket_keep_alive
 from autobahn.asyncio.observing import Meter, Observers, observed
 from autobahn.asyncio.streaming import MessageStream, overrides_stream_hooks
-from autobahn.asyncio.timers import timers_of
+from autobahn.asyncio.timers import Timer, timers_of
 from autobahn.asyncio.transport import Outbox, Tasks, gather_segments, peer_string, shared_read_buffer
 from autobahn.exception import BufferFullError, Disconnected
 from autobahn.websocket.connection import Connection, State
@@ -61,6 +61,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     _ws_observers: Observers | None = None
     _ws_meter: Meter | None = None
     _ws_idle: IdleContexts | None = None
+    _ws_first_ping: Timer | None = None
     _ws_keep_alive: KeepAlive | None = None
     _ws_pump: Any = None
     _ws_is_in_use = False  # something was received on the open connection
@@ -83,11 +84,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         self.peer = peer_string(transport)
         self._ws_outbox = Outbox(self._ws_loop, transport)
         self._ws_connection = connection = self._ws_new_connection()
-        self._ws_outbox.buffer = connection.writer
         options = connection.options
-        transport.set_write_buffer_limits(
-            high=options.sendHighWater, low=min(options.sendLowWater, options.sendHighWater)
-        )
+        self._ws_outbox.begin(connection.writer, options.sendHighWater, options.sendLowWater)
         if options.countTraffic:
             self._ws_meter = Meter(self, self.trafficStats)
         if not options.tcpNoDelay:
@@ -141,6 +139,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         result = connection.lost()
         if self._ws_idle is not None:
             self._ws_idle.stop()
+        if self._ws_first_ping is not None:
+            self._ws_first_ping.cancel()
         if self._ws_keep_alive is not None:
             self._ws_keep_alive.stop()
             self._ws_keep_alive = None
@@ -365,16 +365,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
             engines = (connection.inflater, connection.deflater)
             self._ws_idle = IdleContexts(timers_of(self._ws_loop), engines, options.compressionIdleTimeout)
         if options.autoPingInterval:
-            self._ws_keep_alive = KeepAlive(
-                timers_of(self._ws_loop),
-                self.sendPing,
-                self._ws_peer_is_dead,
-                interval=options.autoPingInterval,
-                timeout=options.autoPingTimeout,
-                size=options.autoPingSize,
-                any_traffic=options.autoPingRestartOnAnyTraffic,
-                is_excused=self._ws_silence_is_ours,
-            )
+            self._ws_first_ping = timers_of(self._ws_loop).call_later(options.autoPingInterval, self._ws_keep_it_alive)
         if _is_async(self.onMessage):
             self._ws_new_intake()
         if type(self).sendMessage is WebSocketProtocol.sendMessage and "sendMessage" not in self.__dict__:
@@ -405,6 +396,17 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
     def _ws_never_open(self, future: asyncio.Future[None]) -> None:
         future.set_exception(Disconnected(self.wasNotCleanReason or "the connection is closed"))
         future.exception()  # whoever awaits it gets it; nobody has to
+
+    def _ws_keep_it_alive(self) -> None:
+        """The first ping is due: many connections do not live to see it."""
+        assert self._ws_connection is not None
+        self._ws_first_ping = None
+        self._ws_keep_alive = websocket_keep_alive(
+            self._ws_connection.options, self._ws_loop, self.sendPing, self._ws_peer_is_dead, self._ws_silence_is_ours
+        )
+        if self._ws_pump is not None:
+            self._ws_pump.keep_alive = self._ws_keep_alive
+        self._ws_keep_alive.start(at_once=True)
 
     def _ws_silence_is_ours(self) -> bool:
         """Whether the peer's silence proves nothing: we do not read, or it still takes what was sent before."""
@@ -465,9 +467,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         assert connection is not None
         if transport is None:
             return
-        sock = plain_socket(transport)
-        if sock is not None:
-            self._ws_outbox.go_direct(connection.writer, sock)
         if _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
             return
         self._ws_pump = pump = new_pump(connection, self._ws_buffer, self._ws_outbox.flush)
@@ -475,8 +474,8 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
         transport.set_protocol(self)  # some transports have noted the methods
-        if sock is not None:
-            read_directly(transport, pump, sock)
+        if self._ws_outbox.socket >= 0:
+            read_directly(transport, pump, self._ws_outbox.socket)
 
     def _ws_spawn(self, value: Any, where: str, then: Callable[[Any], None] | None = None) -> None:
         if self._ws_tasks is None:

@@ -54,7 +54,15 @@ def plain_socket(transport: asyncio.BaseTransport) -> int | None:
 
 def is_asyncios(transport: Any) -> bool:
     """Whether this is the transport of asyncio's selector loop for plain sockets, with the insides we know."""
-    return type(transport) is _SelectorTransport and all(hasattr(transport, name) for name in _INSIDES)
+    kind = type(transport)
+    if kind is not _SelectorTransport:
+        return False
+    if kind not in _is_known:
+        _is_known[kind] = all(hasattr(transport, name) for name in _INSIDES)
+    return _is_known[kind]
+
+
+_is_known: dict[type, bool] = {}
 
 
 def read_directly(transport: Any, pump: Any, sock: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
 
 from autobahn.asyncio.deadline import Clock, Deadline
+from autobahn.asyncio.timers import timers_of
+from autobahn.websocket.options import Options
 
 
 class KeepAlive:
@@ -59,7 +62,14 @@ class KeepAlive:
         self._sent_at = 0.0
         self.active = False
         """Whether the peer has sent something since the last ping."""
-        self._timer: Any = loop.call_later(interval, self._send)
+        self._timer: Any = None
+
+    def start(self, *, at_once: bool = False) -> None:
+        """The first ping leaves after `interval`, or now."""
+        if at_once:
+            self._send()
+        else:
+            self._schedule(self._interval, self._send)
 
     def heard(self) -> None:
         """The peer sent something."""
@@ -110,3 +120,23 @@ class KeepAlive:
         else:
             self._timer = None
             self._on_dead()
+
+
+def websocket_keep_alive(
+    options: Options,
+    loop: asyncio.AbstractEventLoop,
+    ping: Callable[[bytes], None],
+    on_dead: Callable[[], None],
+    is_excused: Callable[[], bool],
+) -> KeepAlive:
+    """The one of a WebSocket with these options."""
+    return KeepAlive(
+        timers_of(loop),
+        ping,
+        on_dead,
+        interval=options.autoPingInterval,
+        timeout=options.autoPingTimeout,
+        size=options.autoPingSize,
+        any_traffic=options.autoPingRestartOnAnyTraffic,
+        is_excused=is_excused,
+    )

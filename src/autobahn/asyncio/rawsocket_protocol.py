@@ -432,6 +432,7 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
                 size=12,
                 any_traffic=True,
             )
+            self._keep_alive.start()
 
     def _fail(self, reason: str) -> None:
         self.wasNotCleanReason = self.wasNotCleanReason or reason

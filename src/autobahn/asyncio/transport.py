@@ -57,6 +57,10 @@ class Direct(Protocol):
     def send(self, is_last: bool = False, /) -> bool: ...
 
 
+USUAL_WATER = (64 * 1024, 16 * 1024)
+"""High and low water of the transports of event loops, unless they are told other."""
+
+
 class Outbox:
     """Writes a buffer to a transport: once per batch that is read, else once per turn of the loop.
 
@@ -76,13 +80,13 @@ class Outbox:
         "_is_going",
         "_left",
         "_loop",
-        "_socket",
         "_taken",
         "_timer",
         "_transport",
         "above",
         "buffer",
         "paused",
+        "socket",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
@@ -97,7 +101,8 @@ class Outbox:
         self._left = -1  # octets the system had taken when `is_moving` was asked last; -1: then nothing waited
         self._drainers: list[asyncio.Future[None]] | None = None
         self._direct: Direct | None = None  # the buffer, while it may send past the transport
-        self._socket = -1
+        self.socket = -1
+        """The descriptor of the socket of a plain transport, once the buffer goes past that."""
         self.buffer: Buffer | None = None
         self.paused = False
         """Whether the transport wants no more for now."""
@@ -114,10 +119,20 @@ class Outbox:
         self._flush_scheduled = False
         self.flush()
 
+    def begin(self, buffer: Any, high: int, low: int) -> None:
+        """Writes `buffer`, past the transport where that can be; `high` and `low`: its water marks in octets."""
+        self.buffer = buffer
+        sock = plain_socket(self._transport)
+        if sock is not None:
+            self.go_direct(buffer, sock)
+        if sock is None or (high, low) != USUAL_WATER:
+            self._transport.set_write_buffer_limits(high=high, low=min(low, high))
+
     def go_direct(self, buffer: Any, sock: int) -> None:
         """From now on `buffer`, if it can do that, sends past the transport, to its socket (`plain_socket`)."""
+        self.socket = sock
         if hasattr(buffer, "attach") and not self._closed:
-            self._socket, self._direct = sock, buffer
+            self._direct = buffer
             if not self.paused:
                 buffer.attach(self._transport, sock, is_asyncios(self._transport))
 
@@ -247,7 +262,7 @@ class Outbox:
             return False
         self.above = False
         if self._direct is not None:
-            self._direct.attach(self._transport, self._socket, is_asyncios(self._transport))
+            self._direct.attach(self._transport, self.socket, is_asyncios(self._transport))
         self._wake_drainers(None)
         return True
 

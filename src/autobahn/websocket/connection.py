@@ -340,7 +340,8 @@ class Connection(ABC):
 
     def lost(self) -> tuple[bool, int | None, str | None]:
         """The TCP connection is gone: state is CLOSED. The arguments for `onClose`: (wasClean, code, reason)."""
-        self._stop_reading()
+        if self.receive is not _ignore:
+            self._stop_reading()
         self.state = State.CLOSED
         self.sink.set_timeout(0, None)
         self.sink = self.events = _NOBODY  # which refer to us; so all of it goes without the garbage collector
