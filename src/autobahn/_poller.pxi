@@ -205,9 +205,10 @@ cdef class Poller:
             if ab_mute(self._backend, socket):
                 if len(self._pumps) <= socket:
                     self._pumps.extend([None] * (socket + 1 - len(self._pumps)))
+                if self._pumps[socket] is None:  # else a program kept the end of that one from us
+                    self.count += 1
                 self._pumps[socket] = pump
                 pump._is_here = pump._writer._is_late = True
-                self.count += 1
                 return 0
             ab_unwatch(self._epoll, socket)
         self._close_if_empty()
@@ -218,6 +219,8 @@ cdef class Poller:
         self._waiting.pop(pump, None)
         if pump._is_here:
             pump._is_here = pump._writer._is_late = False
+            if self._pumps[pump._socket] is not pump:
+                return 0
             self._pumps[pump._socket] = None
             self.count -= 1
             ab_unwatch(self._epoll, pump._socket)

@@ -75,19 +75,26 @@ class World(OneClient):
     async def __aenter__(self):
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(self.factory, "127.0.0.1", 0)
-        address = self.server.sockets[0].getsockname()
         self.socks, self.ends = [], []
-        for number in range(1, self.count + 1):
-            sock = socket.create_connection(address)
-            self.socks.append(sock)
-            sock.sendall(
-                b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            )
-            await until(lambda count=number: len(self.factory.made) == count)
-            self.ends.append(self.factory.made[-1])
-            await self.got(number - 1, b"\r\n\r\n", whole=False)
+        for _ in range(self.count):
+            self.ask()
+            await self.opened()
         return self
+
+    def ask(self):
+        """A client connects and says what it wants."""
+        sock = socket.create_connection(self.server.sockets[0].getsockname())
+        self.socks.append(sock)
+        sock.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+
+    async def opened(self):
+        """It is connected."""
+        await until(lambda: len(self.factory.made) == len(self.socks))
+        self.ends.append(self.factory.made[-1])
+        await self.got(len(self.socks) - 1, b"\r\n\r\n", whole=False)
 
     async def got(self, number, expected, whole=True):
         """The client has received that."""
@@ -116,12 +123,12 @@ class World(OneClient):
             if end.transport is not None:
                 end.dropConnection(abort=True)
         await asyncio.gather(*(end.is_closed for end in self.ends))
+        pollers = getattr(asyncio.get_running_loop(), "_autobahn_pollers", {}).values()
+        assert not any(found.count for found in pollers)
         for sock in self.socks:
             sock.close()
         self.server.close()
         await self.server.wait_closed()
-        for found in getattr(asyncio.get_running_loop(), "_autobahn_pollers", {}).values():
-            assert found.count == 0
 
 
 # -- which connections, and when ---------------------------------------------------------------------------------
@@ -444,6 +451,43 @@ def test_an_interrupt_stops_the_loop_and_the_others_are_read_afterwards(loop_nam
     loop.run_until_complete(rest())
     loop.run_until_complete(world.__aexit__())
     loop.close()
+
+
+async def test_a_program_that_keeps_an_end_from_us(loop_name, at_once):
+    """The number of its socket is soon another's, which then is not mistaken for it."""
+
+    class Silent(Server):
+        def connection_lost(self, exc):
+            if self not in silent:
+                super().connection_lost(exc)
+
+    silent = []
+    async with World(2, server=Silent) as world:
+        await world.used()
+        end = world.ends[0]
+        silent.append(end)
+        number = end.transport.get_extra_info("socket").fileno()
+        end.transport.abort()
+        await until(lambda: not is_open(number))
+        taken = [os.open(os.devnull, os.O_RDONLY)]
+        while number not in taken:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        world.ask()
+        os.close(number)  # for the server's next socket
+        await world.opened()
+        assert world.ends[2].transport.get_extra_info("socket").fileno() == number
+        for _ in range(3):
+            world.socks[2].sendall(text(b"?"))
+            await world.got(2, b"\x82\x01?")
+        assert poller().count == 2
+        silent.clear()
+        end.connection_lost(None)  # late
+        for at in (1, 2):
+            world.socks[at].sendall(text(b"still here"))
+            await world.got(at, b"\x82\x0astill here")
+        assert poller().count == 2
+        for other in set(taken) - {number}:
+            os.close(other)
 
 
 # -- as with uvloop alone ----------------------------------------------------------------------------------------
