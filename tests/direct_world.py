@@ -98,6 +98,26 @@ def is_open(number):
     return True
 
 
+def gathering(kind):
+    """Another protocol for a transport, of this kind of asyncio's: `got` is what it has received."""
+
+    class Other(kind):
+        def __init__(self):
+            self.got = b""
+            self.buffer = bytearray(100)
+
+        def data_received(self, data):
+            self.got += data
+
+        def get_buffer(self, sizehint):
+            return self.buffer
+
+        def buffer_updated(self, nbytes):
+            self.got += self.buffer[:nbytes]
+
+    return Other()
+
+
 class Client(WebSocketClientProtocol):
     def __init__(self):
         super().__init__()

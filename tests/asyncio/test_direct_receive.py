@@ -13,7 +13,7 @@ from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.rawsocket.frames import COMPILED as RAW_COMPILED
 from autobahn.wamp.serializer import JsonSerializer
 from autobahn.websocket.frames import COMPILED
-from direct_world import SKIP, DirectWorld
+from direct_world import SKIP, DirectWorld, gathering
 from direct_world import Server as DirectServer
 from rawsocket_world import JSON, Recorder, port_of, serve
 from websocket_world import Client, Echo, Server, World, until
@@ -93,24 +93,10 @@ async def test_a_program_that_overrides_how_octets_come_sees_them_all(name, wher
 @pytest.mark.parametrize("is_told", [False, True])
 @pytest.mark.parametrize("kind", [asyncio.Protocol, asyncio.BufferedProtocol])
 async def test_set_protocol_of_somebody_else_leads_back(kind, is_told):
-    class Other(kind):
-        def __init__(self):
-            self.got = b""
-            self.buffer = bytearray(100)
-
-        def data_received(self, data):
-            self.got += data
-
-        def get_buffer(self, sizehint):
-            return self.buffer
-
-        def buffer_updated(self, nbytes):
-            self.got += self.buffer[:nbytes]
-
     async with DirectWorld() as world:
         assert reads_directly(world.peer)
         before = world.peer._ws_pump.received
-        other = Other()
+        other = gathering(kind)
         transport = world.peer.transport
         transport.set_protocol(other)
         if is_told:

@@ -18,7 +18,7 @@ from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
 from autobahn.rawsocket.frames import COMPILED as RAW_COMPILED
 from autobahn.wamp.serializer import JsonSerializer
 from autobahn.websocket.frames import COMPILED
-from direct_world import SKIP, Client, Server, drained, is_open
+from direct_world import SKIP, Client, Server, drained, gathering, is_open
 from direct_world import DirectWorld as OneClient
 from frames_world import KEY
 from rawsocket_world import JSON, Recorder, port_of, serve
@@ -241,23 +241,9 @@ async def test_reading_that_a_program_pauses_and_resumes(loop_name, at_once, in_
 @pytest.mark.parametrize("kind", [asyncio.Protocol, asyncio.BufferedProtocol])
 @pytest.mark.parametrize("is_told", [False, True])
 async def test_another_protocol_gets_what_comes(loop_name, at_once, kind, is_told):
-    class Other(kind):
-        def __init__(self):
-            self.got = b""
-            self.buffer = bytearray(100)
-
-        def data_received(self, data):
-            self.got += data
-
-        def get_buffer(self, sizehint):
-            return self.buffer
-
-        def buffer_updated(self, nbytes):
-            self.got += self.buffer[:nbytes]
-
     async with World(2) as world:
         await world.used()
-        end, other = world.ends[0], Other()
+        end, other = world.ends[0], gathering(kind)
         received = end._ws_pump.received
         transport = end.transport
         transport.set_protocol(other)
