@@ -18,6 +18,9 @@ from attacks.world import (
     status,
     upgrade_answer,
 )
+from autobahn.asyncio.component import Component
+from autobahn.asyncio.rawsocket import WampRawSocketServerFactory
+from autobahn.asyncio.wamp import ApplicationRunner
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
 from websocket_world import Client, Echo, Server, World, until
@@ -109,12 +112,38 @@ def test_what_is_not_named_stays(role, name):
 
 @pytest.mark.parametrize("role", FACTORIES)
 def test_unknown_names_are_refused(role):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'maxMesagePayloadSize'"):
-        FACTORIES[role]().setProtocolOptions(maxMesagePayloadSize=1)
-    with pytest.raises(TypeError):
-        WebSocketServerFactory().setProtocolOptions(maskClientFrames=True)
-    with pytest.raises(TypeError):
-        WebSocketClientFactory().setProtocolOptions(webStatus=True)
+    factory = FACTORIES[role]()
+    expected = r"expected options of \w+\.setProtocolOptions out of .*\bmaxMessagePayloadSize\b.*, "
+    with pytest.raises(TypeError, match=expected + r"got 'maxMesagePayloadSize' \(did you mean 'maxMess"):
+        factory.setProtocolOptions(maxMesagePayloadSize=1)
+    with pytest.raises(TypeError, match=expected + "got 'nonsense'$"):
+        factory.setProtocolOptions(nonsense=1)
+    with pytest.raises(TypeError, match=r"did you mean 'autoPingTimeout'\?"):
+        factory.setProtocolOptions(autoPingInterval=3, autoPingTimeOut=1)
+    assert settings(factory) == settings(FACTORIES[role]())  # nothing of it has come to be
+
+
+@pytest.mark.parametrize(("of_other", "role"), [("maskClientFrames", "server"), ("webStatus", "client")])
+def test_options_of_the_other_role_are_refused(of_other, role):
+    with pytest.raises(TypeError, match=f"got '{of_other}'"):
+        FACTORIES[role]().setProtocolOptions(**{of_other: True})
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "meant"),
+    [
+        (WebSocketServerFactory, "external_port", "externalPort"),
+        (WebSocketServerFactory().setSessionParameters, "protocol", "protocols"),
+        (WebSocketClientFactory, "userAgent", "useragent"),
+        (WampRawSocketServerFactory, "serializer", "serializers"),
+        (WampRawSocketServerFactory(list).setProtocolOptions, "maxMessagePayLoadSize", "maxMessagePayloadSize"),
+        (Component, "transport", "transports"),
+        (ApplicationRunner, "serializer", "serializers"),
+    ],
+)
+def test_unknown_arguments_are_refused(make, wrong, meant):
+    with pytest.raises(TypeError, match=f"expected options of .*{meant}.*, got '{wrong}' .did you mean '{meant}'"):
+        make(**{wrong: 1})
 
 
 def test_every_option_is_checked_here():

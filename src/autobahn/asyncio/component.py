@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from autobahn._names import named_options
 from autobahn.asyncio.loops import get_or_create_event_loop, loop_at_hand
 from autobahn.asyncio.run import run
 from autobahn.log import Log
@@ -67,6 +68,7 @@ class Component:
     close_timeout = 5.0
     """Seconds for GOODBYE, the closing handshake and the last callbacks; then the connection is cut off."""
 
+    @named_options
     def __init__(  # noqa: PLR0913 - the documented ones, and two of ours
         self,
         main: Callable[..., Any] | None = None,

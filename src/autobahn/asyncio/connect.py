@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack, overload
 
+from autobahn._names import expect_names
 from autobahn.asyncio.factory import WebSocketClientFactory
 from autobahn.asyncio.joining import Joining, close_session
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
@@ -91,8 +92,7 @@ def connect(
     `InvalidStatus`, and `ApplicationError` when the router does not let the session join. Cancelling leaves nothing
     open.
     """
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise TypeError(f"expected options out of {', '.join(DEFAULTS)}, got {sorted(unknown)[0]!r}")
+    expect_names(options, DEFAULTS)
     settings: ConnectOptions = {**DEFAULTS, **options}
     expect_options(settings)
     target = Target.of(url, settings)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autobahn import __version__
+from autobahn._names import named_options
 from autobahn.asyncio.protocol import WebSocketClientProtocol, WebSocketServerProtocol
 from autobahn.log import Log
 from autobahn.websocket import http
@@ -166,6 +167,7 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         serveFlashSocketPolicy: bool
         flashSocketPolicy: str | None
 
+    @named_options
     def __init__(
         self,
         url: str | None = None,
@@ -181,6 +183,7 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         self.setSessionParameters(url, protocols, server, headers, externalPort)
         self.resetProtocolOptions()
 
+    @named_options
     def setSessionParameters(
         self,
         url: str | None = None,
@@ -204,6 +207,7 @@ class WebSocketServerFactory(WebSocketAdapterFactory):
         """All options have their default values."""
         self.options = ServerOptions()
 
+    @named_options
     def setProtocolOptions(  # noqa: PLR0913, PLR0917 - documented signature
         self,
         versions: Sequence[int] | None = None,
@@ -291,6 +295,7 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         serverConnectionDropTimeout: float
         perMessageCompressionOffers: Sequence[PerMessageCompressOffer]
 
+    @named_options
     def __init__(
         self,
         url: str | None = None,
@@ -306,6 +311,7 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         self.setSessionParameters(url, origin, protocols, useragent, headers, proxy)
         self.resetProtocolOptions()
 
+    @named_options
     def setSessionParameters(
         self,
         url: str | None = None,
@@ -333,6 +339,7 @@ class WebSocketClientFactory(WebSocketAdapterFactory):
         """All options have their default values."""
         self.options = ClientOptions()
 
+    @named_options
     def setProtocolOptions(  # noqa: PLR0913, PLR0917 - documented signature
         self,
         version: int | None = None,

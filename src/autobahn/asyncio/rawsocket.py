@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
+from autobahn._names import named_options
 from autobahn.asyncio.rawsocket_protocol import Options, WampRawSocketProtocol
 from autobahn.log import Log
 from autobahn.rawsocket.connection import ClientConnection, Connection, ServerConnection
@@ -118,6 +119,7 @@ class WampRawSocketFactory:
         """All options have their default values."""
         self.options = Options()
 
+    @named_options
     def setProtocolOptions(
         self,
         maxMessagePayloadSize: int | None = None,
@@ -139,6 +141,7 @@ class WampRawSocketServerFactory(WampRawSocketFactory):
 
     protocol = WampRawSocketServerProtocol
 
+    @named_options
     def __init__(self, factory: Any, serializers: Iterable[Any] | None = None) -> None:
         if serializers is None:
             serializers = create_transport_serializers(("cbor", "msgpack", "json"))
@@ -152,5 +155,6 @@ class WampRawSocketClientFactory(WampRawSocketFactory):
 
     protocol = WampRawSocketClientProtocol
 
+    @named_options
     def __init__(self, factory: Any, serializer: Any = None) -> None:
         super().__init__(factory, [CBORSerializer() if serializer is None else serializer])

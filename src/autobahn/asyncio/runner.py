@@ -7,6 +7,7 @@ import ssl as ssl_module
 from collections.abc import Coroutine
 from typing import Any
 
+from autobahn._names import named_options
 from autobahn.asyncio.dial import client_context
 from autobahn.asyncio.endpoints import Endpoint, TransportDescription
 from autobahn.asyncio.loops import loop_at_hand, signals_call, start_logging
@@ -39,6 +40,7 @@ class ApplicationRunner:
 
     log = Log("autobahn.runner")
 
+    @named_options
     def __init__(
         self,
         url: str,

@@ -11,6 +11,7 @@ import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
+from autobahn._names import expect_names
 from autobahn.asyncio.accepting import accept_directly
 from autobahn.asyncio.factory import IDENT, WebSocketServerFactory
 from autobahn.asyncio.managed import Managed
@@ -111,8 +112,7 @@ def serve(
 
     Raises `TypeError` and `ValueError` at the call, and `OSError` when it cannot listen.
     """
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise TypeError(f"expected options out of {', '.join(DEFAULTS)}, got {sorted(unknown)[0]!r}")
+    expect_names(options, DEFAULTS)
     if not callable(handler):
         raise TypeError(f"expected a handler that is callable, got {type(handler).__name__}")
     settings: ServeOptions = {**DEFAULTS, **options}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
+from autobahn._names import expect_names
 from autobahn.websocket.compress import DEFAULT_LEVEL, PerMessageCompressOffer
 from autobahn.websocket.deflate import AUTO, load_backend
 from autobahn.websocket.http import MAX_HEAD_SIZE, MAX_HEADERS
@@ -114,8 +115,7 @@ class Options:
         """All options as they are above, except for those given."""
         cls = type(self)
         names = cls.names()
-        if unknown := values.keys() - names:
-            raise TypeError(f"expected names of protocol options, got {sorted(unknown)[0]!r}")
+        expect_names(values, names, "protocol options")
         for name, value in values.items():
             _check(name, value)
         self.__dict__.update({name: getattr(cls, name) for name in names})
@@ -141,8 +141,7 @@ class Options:
 
     def updated(self: O, changes: dict[str, Any]) -> O:
         """These options with `changes`; `None` leaves an option as it is. Raises `TypeError` or `ValueError`."""
-        if unknown := changes.keys() - self.names():
-            raise TypeError(f"expected names of protocol options, got {sorted(unknown)[0]!r}")
+        expect_names(changes, self.names(), "protocol options")
         wanted = {name: value for name, value in changes.items() if value is not None}
         return type(self)(**{**vars(self), **wanted}) if wanted else self
 
