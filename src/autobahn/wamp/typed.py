@@ -296,6 +296,7 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
         fn = fn.func
     if not inspect.isroutine(fn):
         fn = type(fn).__call__
+    fn = inspect.unwrap(fn, stop=lambda f: hasattr(f, "__signature__"))  # since 3.14, `wraps` may leave them behind
     try:
         return typing.get_type_hints(fn, include_extras=True)
     except (NameError, TypeError) as exc:
