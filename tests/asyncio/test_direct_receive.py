@@ -48,8 +48,8 @@ async def test_a_transport_that_somebody_derived_reads_itself():
     class Derived(_SelectorSocketTransport):
         pass
 
-    def make(sock, protocol, waiter=None, *, extra=None, server=None):
-        return Derived(loop, sock, protocol, waiter, extra, server)
+    def make(*args, **kwargs):
+        return Derived(loop, *args, **kwargs)
 
     loop = asyncio.get_running_loop()
     loop._make_socket_transport = make
