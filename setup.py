@@ -16,7 +16,7 @@ else:
         octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
         formats = [f"router/_{name}" for name in ("formats.pxi", "formats.h", "cbor.h", "json.h", "msgpack.h")]
         parts = {
-            "websocket._frames": [*shell, *octets, "websocket/_writer.pxi", "websocket/_pump.pxi"],
+            "websocket._frames": [*shell, *octets, *(f"websocket/_{name}.pxi" for name in ("handing", "writer", "pump"))],
             "rawsocket._frames": [*shell, "_lane.pxi"],
             "wamp._cbor": [],
             "router._lane": ["_lane.pxi", "websocket/_utf8.h", *formats],

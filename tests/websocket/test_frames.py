@@ -61,6 +61,99 @@ def test_payload_is_fresh_bytes(twin):
     assert type(events[0][1]) is bytes
 
 
+KEEPERS = {
+    "itself": lambda payload: payload,
+    "in a view": memoryview,
+    "in a generator": lambda payload: (octet for octet in payload),
+    "as a key": lambda payload: {payload: payload},
+    "in a traceback": lambda payload: raised(payload),
+}
+
+
+def raised(payload):
+    try:
+        raise ValueError
+    except ValueError as exc:
+        return exc.__traceback__
+
+
+def kept_value(kept):
+    if isinstance(kept, dict):
+        ((key, value),) = kept.items()
+        assert key is value
+        assert kept[bytes(bytearray(key))] == key  # found by its hash, too
+        return key
+    return kept.tb_frame.f_locals["payload"] if hasattr(kept, "tb_frame") else bytes(kept)
+
+
+@pytest.mark.parametrize("way", KEEPERS)
+@pytest.mark.parametrize("size", [1, 8, 256, 5000])
+def test_payloads_of_one_read_are_values_of_their_own(twin, size, way):
+    """Whatever is kept of some of them, and however: the memory of those that nobody kept may serve again."""
+    payloads = [bytes([n]) * size for n in range(60)]
+    hashes, kept = [], []
+
+    def on_message(payload, is_binary):
+        hashes.append(hash(payload))
+        if payload[0] % 3:
+            kept.append(KEEPERS[way](payload))
+
+    def nothing(*args):
+        raise AssertionError(args)
+
+    reader = twin.Reader(on_message, nothing, nothing, nothing, nothing, nothing, masked=True)
+    reader.feed(b"".join(frame(2, payload) for payload in payloads))
+    assert hashes == [hash(payload) for payload in payloads]
+    assert [kept_value(each) for each in kept] == [payload for payload in payloads if payload[0] % 3]
+
+
+def test_who_gets_messages_is_looked_up_after_every_change(twin):
+    """Changes that leave the number of attributes as it was count as well as any."""
+    got, own = [], {"other": 0}
+
+    def taker(name):
+        def take(payload, is_binary):
+            got.append(name)
+            own["count"] = own.get("count", 0) + 1
+            if "other" in own:
+                del own["other"]
+            else:
+                own.pop("onMessage", None)
+            if len(got) % 3:
+                own["onMessage"] = taker(f"taker {len(got)}")
+            else:
+                own["other"] = 0
+
+        return take
+
+    recorder = Recorder(twin)
+    first = recorder.reader.on_message = taker("first")
+
+    def renew():
+        recorder.reader.on_message = own.get("onMessage", first)
+
+    recorder.reader.watch(own, renew)
+    recorder.reader.feed(frame(2, b"x") * 8)
+    assert got == ["first", "taker 1", "taker 2", "first", "taker 4", "taker 5", "first", "taker 7"]
+    assert recorder.events == []
+
+
+def test_a_receiver_that_cannot_be_renewed_costs_its_message(twin):
+    own = {}
+    recorder = Recorder(twin)
+
+    def renew():
+        raise LookupError("no receiver")
+
+    recorder.reader.watch(own, renew)
+    recorder.reader.feed(frame(2, b"1"))
+    own["onMessage"] = print
+    recorder.reader.feed(frame(2, b"2") * 2)
+    kinds = [event[0] for event in recorder.events]
+    assert kinds == ["message", "error", "message"]  # once told, it is known
+    assert str(recorder.events[1][1]) == "no receiver"
+
+
 def test_feed_takes_any_buffer(twin):
     data = frame(2, b"abcdef") + frame(9, b"p")
     spread = bytearray(2 * len(data))

@@ -13,6 +13,7 @@ from autobahn.websocket.errors import FrameError
 
 include "../_gather.pxi"
 include "_octets.pxi"
+include "_handing.pxi"
 
 
 cdef enum:
@@ -52,6 +53,7 @@ cdef class Reader:
     cdef public object on_message  # may be replaced at any time
     cdef object _on_ping, _on_pong, _on_close, _on_result, _on_error
     cdef dict _own  # see `watch`
+    cdef u64 _version  # of that, when it was last looked into
     cdef object _override, _renew
     cdef object _inflater, _stream
     cdef object _tail  # an incomplete header or control frame, or None
@@ -119,6 +121,7 @@ cdef class Reader:
     def watch(self, dict own, renew):
         """`renew` is called before a message when ``own["onMessage"]`` is not what it was (at first: nothing)."""
         self._own = own
+        self._version = 0
         self._override = None
         self._renew = renew
 
@@ -168,6 +171,7 @@ cdef class Reader:
     cdef int _take_placed(self, Py_ssize_t placed, const octet *data, Py_ssize_t size) except -1:
         """Consume octets that have come to where `_place` said, if any, and then those of `data`."""
         cdef octet *target
+        cdef PyObject *spent = NULL
         self._working = True
         try:
             if placed:
@@ -177,12 +181,13 @@ cdef class Reader:
                 self._gathered(target, placed)
                 if not self._remaining:
                     self._end_frame()
-            self._parse(data, size)
+            self._parse(data, size, &spent)
         except BaseException:
             self._stop()
             raise
         finally:
             self._working = False
+            Py_XDECREF(spent)
         return 0
 
     cdef void _stop(self) noexcept:
@@ -199,10 +204,10 @@ cdef class Reader:
         self._single = None
         Py_XDECREF(buffer)
 
-    cdef int _parse(self, const octet *data, Py_ssize_t end) except -1:
+    cdef int _parse(self, const octet *data, Py_ssize_t end, PyObject **spent) except -1:
+        """`spent`: the payload handed on last, or NULL; a reference of the caller's."""
         cdef Py_ssize_t pos = 0, size, head, after
         cdef octet b0, b1
-        cdef object payload
         cdef octet *target
         while not self._stopped:
             if self._remaining:
@@ -238,8 +243,8 @@ cdef class Reader:
                     and (not self._max_frame or <u64>size <= self._max_frame)
                     and (not self._max_message or <u64>size <= self._max_message)
                 ):
-                    payload = PyBytes_FromStringAndSize(NULL, size)
-                    target = <octet *>PyBytes_AS_STRING(payload)
+                    spent[0] = ab_bytes(spent, size)
+                    target = <octet *>ab_data(spent[0])
                     if b1 & 0x80 and self._apply_mask:
                         ab_xor(target, data + pos + head, size, data + pos + head - 4)
                     else:
@@ -249,7 +254,7 @@ cdef class Reader:
                         if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
                             self._bad_utf8(None, 0)
                         self._check_utf8_end()
-                    self._deliver(payload, b0 == 0x82)
+                    self._deliver(spent[0], b0 == 0x82)
                     continue
             after = self._header(data, pos, end)
             if after == 0:
@@ -559,7 +564,7 @@ cdef class Reader:
             payload = <object>self._buffer
             self._largest = max(self._largest, <u64>self._filled)
         self._drop_message()
-        return self._deliver(payload, self._is_binary)
+        return self._deliver(<PyObject *>payload, self._is_binary)
 
     # -- UTF-8 ---------------------------------------------------------------------------------------------------
 
@@ -578,21 +583,46 @@ cdef class Reader:
 
     # -- callbacks -----------------------------------------------------------------------------------------------
 
-    cdef int _deliver(self, object payload, bint is_binary) except -1:
-        cdef object result
-        cdef PyObject *override
+    cdef int _deliver(self, PyObject *payload, bint is_binary) except -1:
+        """Hand on a message; the caller refers to it until this returns."""
+        cdef PyObject *result
+        cdef u64 version
+        if self._own is not None:
+            version = ab_version(<PyObject *>self._own)
+            if (not version or version != self._version) and not self._look(version):
+                return 0
+        result = ab_call(<PyObject *>self.on_message, payload, is_binary)
+        if result == <PyObject *>None:
+            Py_DECREF(result)
+            return 0
+        return self._came_back(result)
+
+    cdef int _came_back(self, PyObject *result) except -1:
+        """A program has returned this (a reference of ours) or, NULL, raised an exception."""
+        cdef object outcome
         try:
-            if self._own is not None:
-                override = PyDict_GetItemWithError(self._own, "onMessage")
-                if override != <PyObject *>self._override and (override != NULL or self._override is not None):
-                    self._override = None if override == NULL else <object>override
-                    self._renew()
-            result = self.on_message(payload, is_binary)
-            if result is not None:
-                self._on_result(result)
+            if result == NULL:
+                ab_raise()
+            outcome = <object>result
+            Py_DECREF(result)
+            self._on_result(outcome)
         except Exception as exc:
             self._on_error(exc)
         return 0
+
+    cdef bint _look(self, u64 version) except -1:
+        """Whether it is known who gets messages; nobody does when `renew` raises."""
+        cdef PyObject *override
+        try:
+            override = PyDict_GetItemWithError(self._own, "onMessage")
+            self._version = version
+            if override != <PyObject *>self._override and (override != NULL or self._override is not None):
+                self._override = None if override == NULL else <object>override
+                self._renew()
+        except Exception as exc:
+            self._on_error(exc)
+            return False
+        return True
 
     cdef int _control(self, int opcode, object payload) except -1:
         cdef object code = None, reason = None

@@ -72,24 +72,27 @@ cdef class Writer(Gatherer):
 
     cdef int _frame(self, octet b0, const octet *payload, Py_ssize_t size) except -1:
         """Append one frame; whether the buffer was empty."""
-        cdef octet head[14]
         cdef octet key[4]
         cdef octet *target
-        cdef int length = _write_head(head, b0, size)
         cdef bint was_empty = not self._filled
-        if self._masked:
-            self._next_key(key)
-            head[1] |= 0x80
-            memcpy(head + length, key, 4)
-            length += 4
-        if size > PY_SSIZE_T_MAX - length:
+        cdef int length = 2 if size < 126 else 4 if size < 65536 else 10
+        if size > PY_SSIZE_T_MAX - 14:
             raise MemoryError
-        target = self._room(length + size)
-        memcpy(target, head, length)
-        if self._masked and not self._zero_key:
-            ab_xor(target + length, payload, size, key)
-        else:
+        if not self._masked:
+            target = self._room(length + size)
+            _write_head(target, b0, size)
             memcpy(target + length, payload, size)
+        else:
+            self._next_key(key)
+            length += 4
+            target = self._room(length + size)
+            _write_head(target, b0, size)
+            target[1] |= 0x80
+            memcpy(target + length - 4, key, 4)
+            if self._zero_key:
+                memcpy(target + length, payload, size)
+            else:
+                ab_xor(target + length, payload, size, key)
         self._filled += length + size
         return was_empty
 
