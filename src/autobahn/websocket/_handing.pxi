@@ -23,8 +23,8 @@ cdef extern from *:
         return result;
     }
 
-    /* What changes with every change of a dict (PEP 509, gone with Python 3.14); 0: nothing does. */
-    #if PY_VERSION_HEX < 0x030E0000 && !defined(PYPY_VERSION)
+    /* What changes with every change of a dict (PEP 509, until Python 3.12); 0: nothing does. */
+    #if PY_VERSION_HEX < 0x030D0000 && !defined(PYPY_VERSION)
     #if defined(__GNUC__)
     #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     #endif
