@@ -2,6 +2,11 @@
 
 cdef extern from *:
     """
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    #endif
+
     /* function(payload, is_binary), whatever that returns or raises. */
     static PyObject *ab_call(PyObject *function, PyObject *payload, int is_binary)
     {
@@ -25,9 +30,6 @@ cdef extern from *:
 
     /* What changes with every change of a dict (PEP 509, until Python 3.12); 0: nothing does. */
     #if PY_VERSION_HEX < 0x030D0000 && !defined(PYPY_VERSION)
-    #if defined(__GNUC__)
-    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    #endif
     static uint64_t ab_version(PyObject *dict)
     {
         return ((PyDictObject *)dict)->ma_version_tag;
@@ -59,6 +61,10 @@ cdef extern from *:
         }
         return PyBytes_FromStringAndSize(NULL, size);
     }
+
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic pop
+    #endif
     """
     PyObject *ab_call(PyObject *, PyObject *, int) noexcept
     u64 ab_version(PyObject *) noexcept

@@ -11,6 +11,7 @@ through a `Sink` and an `Events` object. It has no clock: it asks the sink for o
 from __future__ import annotations
 
 import enum
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
@@ -160,10 +161,18 @@ class Connection(ABC):
     is_server: bool
     options: ServerOptions | ClientOptions
 
-    def __init__(self, sink: Sink, events: Events, *, masked: bool, apply_mask: bool) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        events: Events,
+        *,
+        masked: bool,
+        apply_mask: bool,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self.sink = sink
         self.events = events
-        self.writer = Writer(sink.wake, masked=masked, apply_mask=apply_mask)
+        self.writer = Writer(sink.wake, masked=masked, apply_mask=apply_mask, random=random)
         self.state = State.CONNECTING
         self.receive: Callable[[Any], None] = _ignore
         self.send_message: Callable[..., None] = _not_open

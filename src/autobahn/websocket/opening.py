@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 from autobahn.exception import ProxyError
@@ -188,15 +189,26 @@ class ServerConnection(Connection):
 
 
 class ClientConnection(Connection):
-    """The client's end. `start` sends the request; after `connection_handshake`, `proceed` opens the connection."""
+    """The client's end. `start` sends the request; after `connection_handshake`, `proceed` opens the connection.
+
+    `random`: a source of octets that nobody can foresee, for mask keys (RFC 6455 10.3).
+    """
 
     __slots__ = ("_body_missing", "_head", "_held", "_peer", "_request", "refusal", "refusal_body", "status_line")
 
     is_server = False
     options: ClientOptions
 
-    def __init__(self, sink: Sink, events: Events, options: ClientOptions, *, peer: str = "unknown") -> None:
-        super().__init__(sink, events, masked=options.maskClientFrames, apply_mask=options.applyMask)
+    def __init__(
+        self,
+        sink: Sink,
+        events: Events,
+        options: ClientOptions,
+        *,
+        peer: str = "unknown",
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        super().__init__(sink, events, masked=options.maskClientFrames, apply_mask=options.applyMask, random=random)
         self.options = options
         self._peer = peer
         self._head: http.HeadReader | None = http.HeadReader(request=False, max_size=options.maxHandshakeSize)
