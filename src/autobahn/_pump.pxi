@@ -40,7 +40,6 @@ cdef class BasePump:
     cdef Place _lent  # to the transport for the read that follows, or None
     cdef bint _was_placed  # the last read had a payload that was missing much
     cdef public object reading  # `read` as the loop and the transport know it, or None
-    cdef public object keep_alive
     cdef readonly u64 received  # octets so far
 
     cdef void _begin(self, Gatherer writer, buffer, flush):
@@ -58,7 +57,7 @@ cdef class BasePump:
         self._poller = None
         self._writer = None
         self._protocol = self._context = None
-        self._transport = self._flush = self.reading = self.keep_alive = self._lent = None
+        self._transport = self._flush = self.reading = self._lent = None
         self._stopped()
 
     def attach(self, transport, int socket):
@@ -244,8 +243,6 @@ cdef class BasePump:
             writer.corked = False
         if writer._filled and not (self._is_here and self._poller._is_busy and writer._filled < LATE):
             self._send()
-        if self.keep_alive is not None:
-            self.keep_alive.active = True
         return 0
 
     cdef int _send(self) except -1:

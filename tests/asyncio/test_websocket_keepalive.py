@@ -17,10 +17,12 @@ class Watch:
         self.clock = Clock()
         self.pings = []
         self.dead = []
+        self.received = 0
         self.keep_alive = KeepAlive(
             self.clock,
             self.pings.append,
             lambda: self.dead.append(self.clock.now),
+            received=lambda: self.received,
             interval=10,
             timeout=timeout,
             size=12,
@@ -56,15 +58,35 @@ def test_the_pong_starts_a_new_interval():
     assert len(watch.pings) == 3
 
 
-@pytest.mark.parametrize("any_traffic", [True, False])
-def test_traffic_counts_when_it_is_to_count(any_traffic):
-    watch = Watch(any_traffic=any_traffic)
-    watch.clock.run(11)
+def hear(watch):
     watch.keep_alive.heard()
+
+
+def count(watch):
+    watch.received += 1
+
+
+@pytest.mark.parametrize("any_traffic", [True, False])
+@pytest.mark.parametrize("come", [hear, count])
+def test_traffic_counts_when_it_is_to_count(any_traffic, come):
+    watch = Watch(any_traffic=any_traffic)
+    watch.clock.run(9)
+    come(watch)  # before the ping: proves nothing
+    watch.clock.run(2)
+    come(watch)
     watch.clock.run(5)
     assert watch.dead == ([] if any_traffic else [1015.0])
     watch.clock.run(20)
     assert len(watch.dead) == 1
+
+
+@pytest.mark.parametrize("come", [hear, count])
+def test_traffic_before_the_ping_proves_nothing(come):
+    watch = Watch()
+    watch.clock.run(9)
+    come(watch)
+    watch.clock.run(7)
+    assert watch.dead == [1015.0]
 
 
 @pytest.mark.parametrize("stall", [5.1, 30, 3600])

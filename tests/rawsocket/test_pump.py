@@ -85,16 +85,6 @@ def test_a_read_within_a_callback_is_refused():
     assert isinstance(world.failures[0], RuntimeError)
 
 
-def test_the_keep_alive_hears_of_every_read():
-    class KeepAlive:
-        active = False
-
-    world = World()
-    world.pump.keep_alive = KeepAlive
-    world.put(b"")
-    assert KeepAlive.active
-
-
 @pytest.mark.parametrize("within", [False, True])
 def test_after_stop_nothing_is_received(within):
     seen = []

@@ -116,14 +116,11 @@ def test_a_read_within_a_callback_is_refused(twin):
     assert not world.connection.violations
 
 
-def test_the_keep_alive_hears_of_every_read(twin):
-    class KeepAlive:
-        active = False
-
+def test_octets_of_every_read_are_counted(twin):
     world = World1(twin)
-    world.pump.keep_alive = KeepAlive
-    world.put(b"")
-    assert KeepAlive.active
+    for count in (1, 2):
+        world.put(frame(2, b"x"))
+        assert world.pump.received == count * len(frame(2, b"x"))
 
 
 def test_after_stop_nothing_is_received(twin):

@@ -127,7 +127,7 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if writer.size:
             self._ws_outbox.flush()
         if self._ws_keep_alive is not None:
-            self._ws_keep_alive.active = True
+            self._ws_keep_alive.heard()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The TCP connection is gone; `onClose` is called."""
@@ -402,10 +402,13 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         assert self._ws_connection is not None
         self._ws_first_ping = None
         self._ws_keep_alive = websocket_keep_alive(
-            self._ws_connection.options, self._ws_loop, self.sendPing, self._ws_peer_is_dead, self._ws_silence_is_ours
+            self._ws_connection.options,
+            self._ws_loop,
+            self.sendPing,
+            self._ws_peer_is_dead,
+            lambda: 0 if self._ws_pump is None else self._ws_pump.received,
+            self._ws_silence_is_ours,
         )
-        if self._ws_pump is not None:
-            self._ws_pump.keep_alive = self._ws_keep_alive
         self._ws_keep_alive.start(at_once=True)
 
     def _ws_silence_is_ours(self) -> bool:
@@ -470,7 +473,6 @@ class WebSocketAdapterProtocol(WebSocketProtocol, asyncio.BufferedProtocol):
         if _receiving(type(self)) != _OUR_RECEIVING or not _RECEIVING.isdisjoint(vars(self)):
             return
         self._ws_pump = pump = new_pump(connection, self._ws_buffer, self._ws_outbox.flush)
-        pump.keep_alive = self._ws_keep_alive
         self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
         transport.set_protocol(self)  # some transports have noted the methods

@@ -16,25 +16,28 @@ class KeepAlive:
     """Pings every `interval` seconds; calls `on_dead` when the peer stays silent for `timeout` seconds after one.
 
     Seconds in which our own loop stood still do not count (`Deadline`): what the peer sent meanwhile is not read yet.
-    `timeout` 0: pings without a verdict. `any_traffic`: any octets of the peer count as its answer (set `active`), else
-    only the pong that carries the payload of the ping. `size`: octets of the payload, 12 to 125. `is_excused`: asked
-    before the verdict; true when the silence proves nothing, for another `timeout` seconds.
+    `timeout` 0: pings without a verdict. `any_traffic`: any octets of the peer count as its answer, else only the pong
+    that carries the payload of the ping. `received` tells how many octets have come so far; who takes some that it does
+    not know of calls `heard`. `size`: octets of the payload, 12 to 125. `is_excused`: asked before the verdict; true
+    when the silence proves nothing, for another `timeout` seconds.
     """
 
     __slots__ = (
         "_any_traffic",
+        "_had_received",
         "_interval",
+        "_is_active",
         "_is_excused",
         "_loop",
         "_on_dead",
         "_payload",
         "_ping",
+        "_received",
         "_sent_at",
         "_sequence",
         "_size",
         "_timeout",
         "_timer",
-        "active",
     )
 
     def __init__(
@@ -43,6 +46,7 @@ class KeepAlive:
         ping: Callable[[bytes], None],
         on_dead: Callable[[], None],
         *,
+        received: Callable[[], int],
         interval: float,
         timeout: float,
         size: int,
@@ -60,8 +64,9 @@ class KeepAlive:
         self._sequence = 0
         self._payload: bytes | None = None
         self._sent_at = 0.0
-        self.active = False
-        """Whether the peer has sent something since the last ping."""
+        self._received = received
+        self._had_received = 0  # at the last ping
+        self._is_active = False  # something else has come since then
         self._timer: Any = None
 
     def start(self, *, at_once: bool = False) -> None:
@@ -72,8 +77,8 @@ class KeepAlive:
             self._schedule(self._interval, self._send)
 
     def heard(self) -> None:
-        """The peer sent something."""
-        self.active = True
+        """The peer sent something of which `received` does not know."""
+        self._is_active = True
 
     def pong(self, payload: bytes) -> tuple[float, int, float] | None:
         """When `payload` answers the ping: (time of the ping, its number, time of the pong), on the loop's clock."""
@@ -101,7 +106,8 @@ class KeepAlive:
         self._sequence += 1
         self._payload = self._sequence.to_bytes(4, "big") + os.urandom(self._size - 4)
         self._sent_at = self._loop.time()
-        self.active = False
+        self._had_received = self._received()
+        self._is_active = False
         if self._timeout:
             self._judge_later()
         else:
@@ -113,7 +119,7 @@ class KeepAlive:
         self._timer = Deadline(self._loop, self._timeout, self._judge)
 
     def _judge(self) -> None:
-        if self.active and self._any_traffic:
+        if self._any_traffic and (self._is_active or self._received() != self._had_received):
             self.postpone()
         elif self._is_excused is not None and self._is_excused():
             self._judge_later()
@@ -127,6 +133,7 @@ def websocket_keep_alive(
     loop: asyncio.AbstractEventLoop,
     ping: Callable[[bytes], None],
     on_dead: Callable[[], None],
+    received: Callable[[], int],
     is_excused: Callable[[], bool],
 ) -> KeepAlive:
     """The one of a WebSocket with these options."""
@@ -134,6 +141,7 @@ def websocket_keep_alive(
         timers_of(loop),
         ping,
         on_dead,
+        received=received,
         interval=options.autoPingInterval,
         timeout=options.autoPingTimeout,
         size=options.autoPingSize,

@@ -143,7 +143,7 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
         if writer.size:
             self._outbox.flush()
         if self._keep_alive is not None:
-            self._keep_alive.active = True
+            self._keep_alive.heard()
 
     def pause_writing(self) -> None:
         """The peer does not read what we send."""
@@ -408,7 +408,6 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
             self._rs.reader, self._writer, self._buffer, self._outbox.flush, self._receiving_failed
         )
         if pump is not None:
-            pump.keep_alive = self._keep_alive
             self.get_buffer = pump.get_buffer  # type: ignore[method-assign]
             self.buffer_updated = pump.buffer_updated  # type: ignore[method-assign]
             self.transport.set_protocol(self)  # some transports have noted the methods
@@ -427,6 +426,7 @@ class WampRawSocketProtocol(asyncio.BufferedProtocol):
                 self._loop,
                 self._rs.ping,
                 lambda: self.protocol_error("expected the pong of an automatic ping in time, got none"),
+                received=lambda: 0 if self._pump is None else self._pump.received,
                 interval=options.autoPingInterval,
                 timeout=options.autoPingTimeout,
                 size=12,

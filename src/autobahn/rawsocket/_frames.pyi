@@ -6,7 +6,6 @@ from autobahn.rawsocket._frames_py import Reader as Reader
 from autobahn.rawsocket._frames_py import Writer as Writer
 
 class Pump:
-    keep_alive: Any
     received: int
     def __init__(
         self,

@@ -21,7 +21,7 @@ cdef extern from *:
             count = 3;
         }
         Py_INCREF(function); /* it may be replaced meanwhile */
-        call = PyVectorcall_Function(callee);
+        call = PyFunction_Check(callee) ? ((PyFunctionObject *)callee)->vectorcall : PyVectorcall_Function(callee);
         result = call ? call(callee, from, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
                       : PyObject_Vectorcall(callee, from, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         Py_DECREF(function);

@@ -16,7 +16,7 @@ class Pump:
     is called when its writer holds octets after a read.
     """
 
-    __slots__ = ("_buffer", "_connection", "_flush", "_reader", "_writer", "keep_alive", "received")
+    __slots__ = ("_buffer", "_connection", "_flush", "_reader", "_writer", "received")
 
     def __init__(self, connection: Any, buffer: memoryview, flush: Callable[[], object]) -> None:
         self._connection = connection
@@ -24,13 +24,12 @@ class Pump:
         self._buffer = buffer
         self._flush: Callable[[], object] | None = flush
         self._reader: Reader | None = None  # in whose place the next octets are put
-        self.keep_alive: Any = None
         self.received = 0
         """Octets so far."""
 
     def stop(self) -> None:
         """Nothing is received any more; nothing but the buffer is referred to."""
-        self._connection = self._writer = self._reader = self._flush = self.keep_alive = None
+        self._connection = self._writer = self._reader = self._flush = None
 
     def attach(self, transport: object, socket: int) -> bool:
         """Whether the socket is read past its transport: not from Python, where that takes as long."""
@@ -68,5 +67,3 @@ class Pump:
             writer.corked = False
         if writer.size and self._flush is not None and not writer.send():
             self._flush()
-        if self.keep_alive is not None:
-            self.keep_alive.active = True
