@@ -28,6 +28,8 @@ cdef class BasePump:
     """
 
     cdef object _view, _flush
+    cdef octet *_octets  # where those of `_view` are: they stay there as long as it is there
+    cdef Py_ssize_t _octets_size
     cdef Gatherer _writer  # None: stopped
     cdef object _transport  # whose socket is read, or None
     cdef int _socket
@@ -43,6 +45,11 @@ cdef class BasePump:
     cdef readonly u64 received  # octets so far
 
     cdef void _begin(self, Gatherer writer, buffer, flush):
+        cdef Py_buffer view
+        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+        self._octets = <octet *>view.buf
+        self._octets_size = view.len
+        PyBuffer_Release(&view)
         self._writer = writer
         self._view = buffer
         self._flush = flush
@@ -100,7 +107,6 @@ cdef class BasePump:
         """The transport has put `nbytes` octets there."""
         cdef Place place = self._lent
         cdef object whole = self._view
-        cdef Py_buffer view
         cdef Py_ssize_t room
         if self._writer is None:
             return
@@ -118,12 +124,8 @@ cdef class BasePump:
             finally:
                 self._view = whole
             return
-        PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
-        try:
-            _check_size(nbytes, view.len)
-            self._take(0, <const octet *>view.buf, nbytes)
-        finally:
-            PyBuffer_Release(&view)
+        _check_size(nbytes, self._octets_size)
+        self._take(0, self._octets, nbytes)
 
     def read(self):
         """The socket is readable: does what the transport's own function for that does, for plain `recv`."""
@@ -196,7 +198,6 @@ cdef class BasePump:
         return 0
 
     cdef int _read(self) except -1:
-        cdef Py_buffer view
         cdef ab_part parts[2]
         cdef Py_ssize_t room, want, got
         cdef int turn
@@ -208,17 +209,13 @@ cdef class BasePump:
             if turn and not room:
                 return 0
             parts[0].iov_len = room
-            PyObject_GetBuffer(self._view, &view, PyBUF_SIMPLE)
-            try:
-                want = min(view.len, BEHIND) if room or self._was_placed else view.len
-                self._was_placed = room > 0
-                parts[1].iov_base = view.buf
-                parts[1].iov_len = want
-                got = ab_receive(self._socket, parts, 2) if room else ab_receive(self._socket, parts + 1, 1)
-                if got > 0:
-                    self._take(min(got, room), <const octet *>view.buf, max(got - room, 0))
-            finally:
-                PyBuffer_Release(&view)
+            want = min(self._octets_size, BEHIND) if room or self._was_placed else self._octets_size
+            self._was_placed = room > 0
+            parts[1].iov_base = self._octets
+            parts[1].iov_len = want
+            got = ab_receive(self._socket, parts, 2) if room else ab_receive(self._socket, parts + 1, 1)
+            if got > 0:
+                self._take(min(got, room), self._octets, max(got - room, 0))
             if got < room + want:
                 break
         if self._poller is not None:
