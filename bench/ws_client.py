@@ -21,8 +21,8 @@ SHAPES = [
 
 NOTE = (
     "CPU µs of the client per message it sends and gets back; medians as above. `raw` keeps as many octets under way "
-    "without a protocol; `raw + handler` calls the program's function for each message besides. The "
-    "server is the C program, on the other core."
+    "without a protocol; `raw + handler` calls the program's function for each message besides. The kernel counts, so "
+    "that clients only send back what they get. The server is the C program, on the other core."
 )
 
 

@@ -6,12 +6,9 @@ import aiohttp
 import worker
 
 
-async def echo(connection, meter):
+async def echo(connection):
     """Sends what it gets."""
     async for message in connection:
-        meter.count += 1
-        if not meter.running:
-            break
         await connection.send_bytes(message.data)
 
 
@@ -20,14 +17,15 @@ async def measure(job):
     url = f"http://127.0.0.1:{job['port']}/"
     async with aiohttp.ClientSession() as session:
         connection = await session.ws_connect(url, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=1))
-        meter = worker.Meter(job)
+        transport = connection._response.connection.transport
+        meter = worker.Echoes(job, transport)
         for _ in range(job["inflight"]):
             await connection.send_bytes(worker.payload(job["size"]))
-        echoing = asyncio.ensure_future(echo(connection, meter))
+        echoing = asyncio.ensure_future(echo(connection))
         await meter.over.wait()
+        transport.abort()
         await asyncio.wait({echoing}, timeout=1)
         echoing.cancel()
-        connection._response.connection.transport.abort()
     return meter
 
 

@@ -14,10 +14,7 @@ class Client(WebSocketClientProtocol):
         self.factory.opened.set_result(self)
 
     def onMessage(self, payload, isBinary):
-        meter = self.meter
-        meter.count += 1
-        if meter.running:
-            self.sendMessage(payload, isBinary)
+        self.sendMessage(payload, isBinary)
 
 
 async def measure(job):
@@ -28,13 +25,13 @@ async def measure(job):
     factory.opened = loop.create_future()
     await loop.create_connection(factory, "127.0.0.1", job["port"])
     client = await factory.opened
-    client.meter = worker.Meter(job)
+    meter = worker.Echoes(job, client.transport)
     for _ in range(job["inflight"]):
         client.sendMessage(worker.payload(job["size"]), True)
-    await client.meter.over.wait()
+    await meter.over.wait()
     client.transport.abort()
     await asyncio.sleep(0.02)
-    return client.meter
+    return meter
 
 
 if __name__ == "__main__":

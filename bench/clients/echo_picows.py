@@ -9,22 +9,19 @@ class Client(WSListener):
 
     def on_ws_frame(self, transport, frame):
         if frame.msg_type == WSMsgType.BINARY:
-            payload = frame.get_payload_as_bytes()
-            self.meter.count += 1
-            if self.meter.running:
-                transport.send(WSMsgType.BINARY, payload)
+            transport.send(WSMsgType.BINARY, frame.get_payload_as_bytes())
 
 
 async def measure(job):
     """One connection."""
-    transport, client = await ws_connect(Client, f"ws://127.0.0.1:{job['port']}/", max_frame_size=1 << 26)
-    client.meter = worker.Meter(job)
+    transport, _ = await ws_connect(Client, f"ws://127.0.0.1:{job['port']}/", max_frame_size=1 << 26)
+    meter = worker.Echoes(job, transport.underlying_transport)
     for _ in range(job["inflight"]):
         transport.send(WSMsgType.BINARY, worker.payload(job["size"]))
-    await client.meter.over.wait()
+    await meter.over.wait()
     transport.disconnect(False)
     await transport.wait_disconnected()
-    return client.meter
+    return meter
 
 
 if __name__ == "__main__":

@@ -19,10 +19,7 @@ class Client(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data):
-        self.octets += len(data)
-        self.meter.count = self.octets // self.frame
-        if self.meter.running:
-            self.transport.write(data)
+        self.transport.write(data)
 
 
 class Handled(Client):
@@ -33,14 +30,10 @@ class Handled(Client):
     def data_received(self, data):
         count, self.octets = divmod(self.octets + len(data), self.frame)
         collections.deque(map(self.onMessage, itertools.repeat(data, count), itertools.repeat(True)), maxlen=0)
-        if self.meter.running:
-            self.transport.write(data)
+        self.transport.write(data)
 
     def onMessage(self, payload, isBinary):
-        meter = self.meter
-        meter.count += 1
-        if meter.running:
-            self.sendMessage(payload, isBinary)
+        self.sendMessage(payload, isBinary)
 
 
 async def measure(job):
@@ -48,12 +41,13 @@ async def measure(job):
     protocol = Handled if "WITH_HANDLER" in os.environ else Client
     transport, client = await asyncio.get_running_loop().create_connection(protocol, "127.0.0.1", job["port"])
     head = 6 if job["size"] < 126 else 8 if job["size"] < 65536 else 14
-    client.octets, client.frame, client.meter = 0, job["size"] + head, worker.Meter(job)
+    client.octets, client.frame = 0, job["size"] + head
+    meter = worker.Echoes(job, transport, client.frame)
     for _ in range(job["inflight"]):
         transport.write(worker.payload(client.frame))
-    await client.meter.over.wait()
+    await meter.over.wait()
     transport.abort()
-    return client.meter
+    return meter
 
 
 if __name__ == "__main__":

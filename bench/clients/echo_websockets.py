@@ -6,21 +6,19 @@ import worker
 from websockets.asyncio.client import connect
 
 
-async def echo(connection, meter):
+async def echo(connection):
     """Sends what it gets."""
-    while meter.running:
-        message = await connection.recv()
-        meter.count += 1
-        await connection.send(message)
+    while True:
+        await connection.send(await connection.recv())
 
 
 async def measure(job):
     """One connection."""
     connection = await connect(f"ws://127.0.0.1:{job['port']}/", compression=None, max_size=None)
-    meter = worker.Meter(job)
+    meter = worker.Echoes(job, connection.transport)
     for _ in range(job["inflight"]):
         await connection.send(worker.payload(job["size"]))
-    echoing = asyncio.ensure_future(echo(connection, meter))
+    echoing = asyncio.ensure_future(echo(connection))
     await meter.over.wait()
     connection.transport.abort()
     await asyncio.gather(echoing, return_exceptions=True)

@@ -3,15 +3,21 @@
 import asyncio
 import json
 import os
+import socket
+import struct
 import sys
 import time
 
 
 class Meter:
-    """Counts messages between `warm` and `warm + seconds` from now on; `over` is set at the end."""
+    """What happens between `warm` and `warm + seconds` from now on, by `count`, the messages so far.
+
+    `running` is false at the end, when `over` is set.
+    """
+
+    count = 0
 
     def __init__(self, job):
-        self.count = 0
         self.running = True
         self.over = asyncio.Event()
         self._job = job
@@ -30,6 +36,22 @@ class Meter:
         }
         self.running = False
         self.over.set()
+
+
+class Echoes(Meter):
+    """For an echo client: the kernel counts, so that a client does nothing but what it is measured for."""
+
+    def __init__(self, job, transport, frame=None):
+        super().__init__(job)
+        size = job["size"]
+        self._frame = frame or size + (2 if size < 126 else 4 if size < 65536 else 10)  # as the server sends it
+        self._socket = transport.get_extra_info("socket")
+
+    @property
+    def count(self):
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+        (octets,) = struct.unpack_from("Q", info, 128)  # tcpi_bytes_received
+        return octets // self._frame
 
 
 async def slice_of(measure, job):
