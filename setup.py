@@ -12,7 +12,7 @@ else:
     except ImportError:
         extensions = []
     else:
-        shell = [f"_{name}.pxi" for name in ("gather", "socket", "pump", "poller")]
+        shell = [f"_{name}.pxi" for name in ("gather", "copy", "socket", "pump", "poller")]
         octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
         formats = [f"router/_{name}" for name in ("formats.pxi", "formats.h", "cbor.h", "json.h", "msgpack.h")]
         parts = {

@@ -99,7 +99,7 @@ def payload(size: int, text: bool) -> bytes:
 
 def bench(options: tables.Options, uvloop: bool) -> tables.Table:
     """The table for one loop. Every server is up the whole time; one at a time gets load."""
-    rounds, seconds = options.sized(9, 0.16)
+    rounds, seconds = options.sized(15, 0.16)
     generator = harness.build("wsbench")
     names = options.wanted(["C", *competitors()], BASE)
     rows = []

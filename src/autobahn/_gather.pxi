@@ -21,6 +21,7 @@ cdef extern from "Python.h":
     Py_ssize_t ab_references "Py_REFCNT"(PyObject *)
     Py_ssize_t PY_SSIZE_T_MAX
 
+include "_copy.pxi"
 include "_socket.pxi"
 
 
@@ -128,7 +129,7 @@ cdef class Gatherer:
         if was_empty:
             self._single = data
         else:
-            memcpy(self._room(size), PyBytes_AS_STRING(data), size)
+            ab_copy(self._room(size), PyBytes_AS_STRING(data), size)
         self._filled += size
         if was_empty and not self.corked:
             self._wake()
@@ -280,7 +281,7 @@ cdef class Gatherer:
         cdef char *target = ab_data(buffer)
         cdef int index
         for index in range(self._list_parts(parts)):
-            memcpy(target, parts[index].iov_base, parts[index].iov_len)
+            ab_copy(target, parts[index].iov_base, parts[index].iov_len)
             target += parts[index].iov_len
         Py_XDECREF(self._buffer)
         self._buffer = buffer
@@ -321,7 +322,7 @@ cdef class Gatherer:
                     self._forget()
                     raise
             if single is not None:
-                memcpy(ab_data(self._buffer), PyBytes_AS_STRING(single), PyBytes_GET_SIZE(single))
+                ab_copy(ab_data(self._buffer), PyBytes_AS_STRING(single), PyBytes_GET_SIZE(single))
                 self._single = None
         return <octet *>ab_data(self._buffer) + used
 
@@ -335,7 +336,7 @@ cdef class Gatherer:
         _spare = NULL
         if self._buffer != NULL:
             if used and self._single is None:
-                memcpy(ab_data(buffer), ab_data(self._buffer), used)
+                ab_copy(ab_data(buffer), ab_data(self._buffer), used)
             Py_DECREF(self._buffer)
         self._buffer = buffer
         return True
@@ -413,7 +414,7 @@ cdef int _resize(PyObject **buffer, Py_ssize_t used, Py_ssize_t size) except -1:
     buffer[0] = NULL  # lent to a transport (`Place`)
     try:
         buffer[0] = ab_new_bytes(NULL, size)
-        memcpy(ab_data(buffer[0]), ab_data(old), min(used, size))
+        ab_copy(ab_data(buffer[0]), ab_data(old), min(used, size))
     finally:
         Py_DECREF(old)
     return 0

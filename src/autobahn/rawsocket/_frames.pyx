@@ -83,7 +83,7 @@ cdef class Writer(Gatherer):
             self._wake()
         target = self._room(4 + size)
         _put_head(target, kind, length)
-        memcpy(target + 4, PyBytes_AS_STRING(payload), size)
+        ab_copy(target + 4, PyBytes_AS_STRING(payload), size)
         self._filled += 4 + size
         return 0
 
@@ -104,7 +104,7 @@ cdef int _append_spans(PyObject *writer, const ab_span *spans, int count) except
     _put_head(target, TYPE_MESSAGE, size)
     target += 4
     for i in range(count):
-        memcpy(target, spans[i].data, spans[i].size)
+        ab_copy(target, spans[i].data, spans[i].size)
         target += spans[i].size
     self._filled += 4 + size
     return 1
@@ -257,7 +257,7 @@ cdef class Reader:
                 lane = self._lane  # may be replaced meanwhile
                 self._take_message(<PyObject *>lane, data + begin, at - begin)
                 continue
-            self._call(kind, PyBytes_FromStringAndSize(<const char *>data + begin, at - begin))
+            self._call(kind, _bytes_of(data + begin, at - begin))
         return 0
 
     cdef Py_ssize_t _resume(self, const octet *data, Py_ssize_t end) except -1:
@@ -281,7 +281,7 @@ cdef class Reader:
             self._keep(data + at, end - at)
             return end
         if self._buffer == NULL:
-            payload = PyBytes_FromStringAndSize(<const char *>data + at, missing)
+            payload = _bytes_of(data + at, missing)
         else:
             self._keep(data + at, missing)
             payload = self._take()
@@ -294,7 +294,7 @@ cdef class Reader:
         """Gather `size` octets of the payload."""
         self._make_room(size)
         if size:
-            memcpy(<octet *>ab_data(self._buffer) + self._filled, data, size)
+            ab_copy(<octet *>ab_data(self._buffer) + self._filled, data, size)
         self._filled += size
         self._missing -= size
         return 0

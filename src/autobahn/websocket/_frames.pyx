@@ -153,7 +153,7 @@ cdef class Reader:
         if self._stopped:
             return 0
         if self._tail is not None:
-            joined = self._tail + PyBytes_FromStringAndSize(<const char *>data, size)
+            joined = self._tail + _bytes_of(data, size)
             self._tail = None
             data = <const octet *>PyBytes_AS_STRING(joined)
             size = PyBytes_GET_SIZE(joined)
@@ -248,7 +248,7 @@ cdef class Reader:
                     if b1 & 0x80 and self._apply_mask:
                         ab_xor(target, data + pos + head, size, data + pos + head - 4)
                     else:
-                        memcpy(target, data + pos + head, size)
+                        ab_copy(target, data + pos + head, size)
                     pos += head + size
                     if b0 == 0x81 and self._validate_utf8:
                         if <Py_ssize_t>ab_check_utf8(&self._utf8, target, size) != size:
@@ -263,7 +263,7 @@ cdef class Reader:
         else:
             return 0
         if pos < end:
-            self._tail = PyBytes_FromStringAndSize(<const char *>data + pos, end - pos)
+            self._tail = _bytes_of(data + pos, end - pos)
         return 0
 
     # -- headers -------------------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ cdef class Reader:
         cdef octet key[4]
         cdef int at
         if not self._keyed:
-            memcpy(target, source, size)
+            ab_copy(target, source, size)
             return
         ab_xor(target, source, size, self._key)
         if size & 3:
@@ -459,7 +459,7 @@ cdef class Reader:
     cdef int _append(self, object chunk) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(chunk)
         cdef octet *target = self._room(size)
-        memcpy(target, PyBytes_AS_STRING(chunk), size)
+        ab_copy(target, PyBytes_AS_STRING(chunk), size)
         self._filled += size
         return 0
 

@@ -81,7 +81,7 @@ cdef class Writer(Gatherer):
         if not self._masked:
             target = self._room(length + size)
             _write_head(target, b0, size)
-            memcpy(target + length, payload, size)
+            ab_copy(target + length, payload, size)
         else:
             self._next_key(key)
             length += 4
@@ -90,7 +90,7 @@ cdef class Writer(Gatherer):
             target[1] |= 0x80
             memcpy(target + length - 4, key, 4)
             if self._zero_key:
-                memcpy(target + length, payload, size)
+                ab_copy(target + length, payload, size)
             else:
                 ab_xor(target + length, payload, size, key)
         self._filled += length + size
