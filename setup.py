@@ -14,9 +14,10 @@ else:
     else:
         shell = [f"_{name}.pxi" for name in ("gather", "copy", "socket", "pump", "poller")]
         octets = ["websocket/_octets.pxi", "websocket/_utf8.h"]
+        frames = [f"websocket/_{name}.pxi" for name in ("handing", "writer", "pump")]
         formats = [f"router/_{name}" for name in ("formats.pxi", "formats.h", "cbor.h", "json.h", "msgpack.h")]
         parts = {
-            "websocket._frames": [*shell, *octets, *(f"websocket/_{name}.pxi" for name in ("handing", "writer", "pump"))],
+            "websocket._frames": [*shell, *octets, *frames],
             "rawsocket._frames": [*shell, "_lane.pxi"],
             "wamp._cbor": [],
             "router._lane": ["_lane.pxi", "websocket/_utf8.h", *formats],
