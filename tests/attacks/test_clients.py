@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from attacks.world import PATIENCE, Client, RawPeer, allocations, meet, upgrade_answer
+from attacks.world import PATIENCE, Client, RawPeer, allocations, measures_memory, meet, upgrade_answer
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket import http
 from autobahn.websocket.compress import PerMessageDeflateOffer
@@ -209,6 +209,7 @@ async def test_S23_redirects_carry_nothing_away(code, location, caplog):
     assert seen == []
 
 
+@measures_memory
 @pytest.mark.parametrize("head", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked", b"X: y"])
 async def test_S24_the_body_of_a_refusal_is_not_collected(head, caplog):
     async def serve(peer, request):

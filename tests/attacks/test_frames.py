@@ -15,6 +15,7 @@ from attacks.world import (
     close_code,
     frame,
     frames,
+    measures_memory,
     meet,
     upgrade_answer,
 )
@@ -92,6 +93,7 @@ class Sink:
 # -- announced sizes --------------------------------------------------------------------------------------------
 
 
+@measures_memory
 @pytest.mark.parametrize("size", [16 * KIB * KIB + 1, 2**31, 2**32, 2**40, 2**63 - 1])
 async def test_S2_defaults_refuse_an_announced_giant(size, caplog):
     async with Target(caplog) as target:
@@ -102,6 +104,7 @@ async def test_S2_defaults_refuse_an_announced_giant(size, caplog):
         assert target.factory.messages == []
 
 
+@measures_memory
 @pytest.mark.parametrize("size", [2**30, 2**40, 2**62])
 def test_S2_without_a_limit_nothing_is_allocated_ahead(twin, size):
     with allocations() as meter:
@@ -175,6 +178,7 @@ BOMBS = {
 }
 
 
+@measures_memory
 @pytest.mark.parametrize("limit", [1, 128, 1000, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, 100_000])
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("stream", [False, True])
@@ -231,6 +235,7 @@ async def test_S4_a_client_survives_bombs(bomb, caplog):
     assert client.localCloseCode == 1009
 
 
+@measures_memory
 def test_S4_blocks_that_inflate_to_nothing_are_linear(twin):
     def work(count):
         sink = Sink(twin, inflater=Inflater(), max_message=1000)
@@ -257,6 +262,7 @@ def fragments(count, payload):
     yield frame(0, payload)
 
 
+@measures_memory
 @pytest.mark.parametrize("payload", [b"", b"x", b"xy"], ids=["empty", "1 octet", "2 octets"])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_S6_tiny_fragments_cost_no_memory(twin, payload, compressed):
@@ -282,6 +288,7 @@ def test_S6_tiny_fragments_are_linear(twin, payload):
     assert_linear(work, 1000 if twin is _frames_py else 4000)
 
 
+@measures_memory
 @pytest.mark.parametrize("kind", [1, 2], ids=["text", "binary"])
 def test_S6_tiny_segments_are_linear_and_cost_no_memory(twin, kind):
     def work(size):
@@ -309,6 +316,7 @@ def test_S6_segments_of_a_large_frame_are_linear(twin):
     assert_linear(work, 250_000)
 
 
+@measures_memory
 async def test_S6_tiny_fragments_on_the_wire(caplog):
     async with Target(caplog) as target:
         with allocations() as meter:
@@ -320,6 +328,7 @@ async def test_S6_tiny_fragments_on_the_wire(caplog):
         assert target.factory.messages[1] == (b"", True)
 
 
+@measures_memory
 @pytest.mark.parametrize("size", [2, 20])
 async def test_S6_tiny_fragments_to_a_program_that_overrides_a_hook(size, caplog):
     """The hooks that are not overridden gather the message; they keep no object per fragment."""

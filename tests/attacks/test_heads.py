@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from attacks.world import Target, allocations, assert_linear, request, status
+from attacks.world import Target, allocations, assert_linear, measures_memory, request, status
 from autobahn.websocket import http
 from autobahn.websocket.errors import HandshakeError
 from autobahn.websocket.extensions import parse_extensions
@@ -73,6 +73,7 @@ async def test_S1_control_octets_never_reach_the_handler(caplog):
         assert target.factory.requests == []
 
 
+@measures_memory
 async def test_S7_an_endless_head_ends_at_the_limit(caplog):
     async with Target(caplog) as target:
         with allocations() as meter:

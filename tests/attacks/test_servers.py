@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from attacks.world import PATIENCE, RawPeer, Target, allocations, close_code, frame, meet, request, status
+from attacks.world import (
+    PATIENCE,
+    RawPeer,
+    Target,
+    allocations,
+    close_code,
+    frame,
+    measures_memory,
+    meet,
+    request,
+    status,
+)
 from autobahn.asyncio.router import Router
 from autobahn.exception import Disconnected
 from autobahn.websocket.types import ConnectionDeny
@@ -100,6 +111,7 @@ async def test_S32_messages_to_a_plain_handler_make_no_tasks(caplog):
         assert most <= before + 1
 
 
+@measures_memory
 async def test_S32_a_flood_of_pings_is_answered_in_bounded_memory(caplog):
     async with Target(caplog) as target:
         flood = frame(9, b"x" * 125) * 500
@@ -120,6 +132,7 @@ async def test_S32_a_flood_of_pings_is_answered_in_bounded_memory(caplog):
         await target.alone()
 
 
+@measures_memory
 async def test_S32_async_handlers_are_bounded_and_reading_waits_for_them(caplog):
     async with Target(caplog) as target:
         before = len(asyncio.all_tasks())
@@ -150,6 +163,7 @@ async def test_S32_async_handlers_are_bounded_and_reading_waits_for_them(caplog)
         await target.alone()
 
 
+@measures_memory
 @pytest.mark.parametrize("what", ["pings", "messages"])
 async def test_S32_a_peer_that_never_reads_fills_no_memory(what, caplog):
     options = {"maxSendBuffer": 256 * 1024, "sendPolicy": "close", "closeHandshakeTimeout": 0.2}

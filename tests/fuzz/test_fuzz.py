@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attacks.world import allocations, assert_linear
+from attacks.world import allocations, assert_linear, measures_memory
 from fuzz.direct import MOST, Line
 from fuzz.targets import KEY, RAW_TWINS, TARGETS, TWINS, Trace, frame, frames, rawsocket, seeds
 
@@ -131,6 +131,7 @@ def test_twins_agree_on_random_splits(parts, cuts, setting):
     assert all(events == found[0] for events in found)
 
 
+@measures_memory
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_growth(name):
     """What comes a hundred times leaves no more than what comes once."""
